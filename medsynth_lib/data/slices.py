@@ -1,0 +1,324 @@
+"""The one data shape: labelled 2-D slices that know their subjects, and the split by subject."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+ARRAYS = ("images", "labels", "classes")
+PARTS = ("gen_train", "holdout", "test")
+
+
+class DataError(ValueError):
+    """Bad input data: one sentence that names the file or field, the reason and the mend."""
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """A set of 2-D slices with everything a generator, a segmenter or a metric needs to know.
+
+    images      float32 [N, C, H, W] in [-1, 1]
+    subjects    str [N], the patient (or simulated patient) each slice stems from
+    labels      uint8 [N, H, W] with 0 = background, or None
+    classes     int64 [N], one class per image, or None
+    levels      int64 [N], position of the slice in its volume (used to stack slices again)
+    channels    C names, e.g. ("T1", "T1ce", "T2", "FLAIR")
+    label_names one name per label value, background first; () without labels
+    class_names one name per class value; () without classes
+    spacing     (row, column) pixel size in mm
+    processing  what was done to the pixels (scaling, slice rule, warnings): text by topic
+
+    Raises DataError when shapes, types or ranges do not agree.
+    """
+
+    images: np.ndarray
+    subjects: np.ndarray
+    labels: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    channels: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    spacing: tuple[float, float] = (1.0, 1.0)
+    source: str = ""
+    licence: str = ""
+    intended_use: str = ""
+    processing: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        n = len(self.images)
+        object.__setattr__(self, "subjects", np.asarray(self.subjects, dtype=str))
+        if self.levels is None:
+            object.__setattr__(self, "levels", np.arange(n, dtype=np.int64))
+        for name in ("channels", "label_names", "class_names", "spacing"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check(n)
+
+    def _check(self, n: int):
+        name = self.source or "slice set"
+        if self.images.ndim != 4 or self.images.dtype != np.float32:
+            raise DataError(
+                f"{name}: images are {self.images.dtype} {self.images.shape}, "
+                "expected float32 [N, C, H, W]; convert them first."
+            )
+        if n == 0:
+            raise DataError(f"{name}: no slices are left; check the folder and the slice rule.")
+        if len(self.channels) != self.images.shape[1]:
+            raise DataError(
+                f"{name}: {self.images.shape[1]} image channels but {len(self.channels)} "
+                "channel names; name every channel."
+            )
+        if len(self.subjects) != n or len(self.levels) != n:
+            raise DataError(f"{name}: {n} images but {len(self.subjects)} subject ids; give one per image.")
+        low, high = float(self.images.min()), float(self.images.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise DataError(f"{name}: images hold NaN or infinite values; clean the source files.")
+        if low < -1.0001 or high > 1.0001:
+            raise DataError(
+                f"{name}: image values span [{low:.3g}, {high:.3g}], expected [-1, 1]; rescale them."
+            )
+        if self.labels is not None:
+            if self.labels.shape != (n, *self.images.shape[2:]) or self.labels.dtype != np.uint8:
+                raise DataError(
+                    f"{name}: labels are {self.labels.dtype} {self.labels.shape}, expected uint8 "
+                    f"{(n, *self.images.shape[2:])}; make them match the images."
+                )
+            if int(self.labels.max()) >= len(self.label_names):
+                raise DataError(
+                    f"{name}: label value {int(self.labels.max())} has no name among "
+                    f"{self.label_names}; name it or map it to a known label."
+                )
+        if self.classes is not None:
+            if self.classes.shape != (n,) or not np.issubdtype(self.classes.dtype, np.integer):
+                raise DataError(f"{name}: classes must be {n} whole numbers, one per image.")
+            if self.classes.min() < 0 or self.classes.max() >= len(self.class_names):
+                raise DataError(
+                    f"{name}: a class value has no name among {self.class_names}; name every class."
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> int:
+        """Height (= width) in pixels."""
+        return self.images.shape[-1]
+
+    def unique_subjects(self) -> list[str]:
+        return sorted(set(self.subjects.tolist()))
+
+    def select(self, index) -> SliceSet:
+        """The slices at `index` (a boolean mask [N], or positions)."""
+        picked = {
+            k: getattr(self, k)[index]
+            for k in (*ARRAYS, "subjects", "levels")
+            if getattr(self, k) is not None
+        }
+        return replace(self, **picked)
+
+    def of_subjects(self, subjects) -> SliceSet:
+        """All slices of the named subjects, in stored order."""
+        return self.select(np.isin(self.subjects, np.asarray(list(subjects), dtype=str)))
+
+    def hash(self) -> str:
+        """sha256 (16 hex digits) of pixels, labels, classes, subjects and levels."""
+        digest = hashlib.sha256()
+        for name in (*ARRAYS, "levels"):
+            value = getattr(self, name)
+            if value is not None:
+                digest.update(f"{name}{value.shape}{value.dtype}".encode())
+                digest.update(np.ascontiguousarray(value).data)
+        digest.update("\n".join(self.subjects.tolist()).encode())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict:
+        """Counts and balance, ready for print or JSON."""
+        out = {
+            "source": self.source,
+            "slices": len(self),
+            "subjects": len(self.unique_subjects()),
+            "shape": list(self.images.shape[1:]),
+            "channels": list(self.channels),
+            "spacing_mm": list(self.spacing),
+        }
+        if self.labels is not None:
+            out["slices_with_label_percent"] = {
+                name: round(100 * float((self.labels == k).any(axis=(1, 2)).mean()), 1)
+                for k, name in enumerate(self.label_names)
+            }
+            out["pixels_percent"] = {
+                name: round(100 * float((self.labels == k).mean()), 3)
+                for k, name in enumerate(self.label_names)
+            }
+        if self.classes is not None:
+            out["class_counts"] = {
+                name: int((self.classes == k).sum()) for k, name in enumerate(self.class_names)
+            }
+        return out
+
+    def save(self, folder: Path) -> Path:
+        """Write `.npy` arrays, `slices.csv` and `dataset.json`; the folder appears whole or not at all."""
+        folder = Path(folder)
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for name in ARRAYS:
+            if getattr(self, name) is not None:
+                np.save(part / f"{name}.npy", getattr(self, name))
+        with open(part / "slices.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["subject", "level"])
+            writer.writerows(zip(self.subjects.tolist(), self.levels.tolist(), strict=True))
+        skip = {*ARRAYS, "subjects", "levels"}
+        meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
+        (part / "dataset.json").write_text(
+            json.dumps({**meta, "hash": self.hash()}, indent=1), encoding="utf-8"
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> SliceSet:
+        """Read a folder written by `save`; arrays are memory-mapped.
+
+        Raises DataError when the folder is missing, incomplete or corrupt.
+        """
+        folder = Path(folder)
+        if not (folder / "dataset.json").is_file():
+            raise DataError(
+                f"{folder} holds no dataset.json; run the notebook that writes this slice set first."
+            )
+        try:
+            meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+            with open(folder / "slices.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            arrays = {
+                name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False)
+                for name in ARRAYS
+                if (folder / f"{name}.npy").is_file()
+            }
+            meta.pop("hash")
+            levels = np.array([int(row["level"]) for row in rows], dtype=np.int64)
+            return cls(**arrays, subjects=[row["subject"] for row in rows], levels=levels, **meta)
+        except DataError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{folder} is not a readable slice set ({error}); delete it and make it again."
+            ) from error
+
+
+def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
+    """Both sets as one (same channels, labels and size); metadata are those of `first`."""
+    if (
+        first.channels != second.channels
+        or first.label_names != second.label_names
+        or first.size != second.size
+    ):
+        raise DataError(
+            f"{first.source} and {second.source} differ in channels, labels or size; only like sets can be joined."
+        )
+    joined = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in (*ARRAYS, "subjects", "levels")
+        if getattr(first, name) is not None
+    }
+    return replace(first, **joined)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Subject ids of the three parts. `test` subjects are real and touch nothing but the last measurement."""
+
+    gen_train: tuple[str, ...]
+    holdout: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int
+    duplicate_images: int = 0
+
+    def hash(self) -> str:
+        text = json.dumps([sorted(getattr(self, part)) for part in PARTS])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def part(self, slices: SliceSet, name: str) -> SliceSet:
+        """The slices of one part: "gen_train", "holdout" or "test"."""
+        if name not in PARTS:
+            raise DataError(f"unknown part {name!r}; known parts: {', '.join(PARTS)}.")
+        return slices.of_subjects(getattr(self, name))
+
+    def save(self, path: Path) -> None:
+        record = {part: list(getattr(self, part)) for part in PARTS}
+        record |= {"seed": self.seed, "duplicate_images": self.duplicate_images, "hash": self.hash()}
+        Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a split; DataError when the file was edited so that its hash no longer fits."""
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            parts = {part: tuple(record[part]) for part in PARTS}
+            split = cls(**parts, seed=record["seed"], duplicate_images=record["duplicate_images"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path} is not a readable split ({error}); run 00_data again.") from error
+        if split.hash() != record.get("hash"):
+            raise DataError(f"{path} was changed after it was written (hash differs); run 00_data again.")
+        return split
+
+
+def split_subjects(
+    slices: SliceSet, seed: int, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+) -> Split:
+    """Split by subject, once, before anything is trained.
+
+    Subjects that share a bit-identical image are tied together, so that the same picture never stands on
+    both sides; how many images are such repeats is kept in `duplicate_images`.
+    Raises DataError when there are fewer than three independent groups of subjects.
+    """
+    groups, duplicates = _tied_subjects(slices)
+    if len(groups) < 3:
+        raise DataError(
+            f"{slices.source}: {len(groups)} independent subject(s), but gen_train, holdout and test need at least "
+            "one each; add subjects or name them in subjects.csv."
+        )
+    order = np.random.default_rng(seed).permutation(len(groups))
+    held = [max(1, round(fraction * len(groups))) for fraction in fractions[1:]]
+    while len(groups) - sum(held) < 1:
+        held[held.index(max(held))] -= 1
+    cut = [len(groups) - sum(held), len(groups) - held[1]]
+    parts = [order[: cut[0]], order[cut[0] : cut[1]], order[cut[1] :]]
+    names = [tuple(sorted(s for g in part for s in groups[g])) for part in parts]
+    return Split(*names, seed=seed, duplicate_images=duplicates)
+
+
+def _tied_subjects(slices: SliceSet) -> tuple[list[list[str]], int]:
+    """Groups of subjects connected by identical images, and the number of repeated images."""
+    parent = {s: s for s in slices.unique_subjects()}
+
+    def root(s):
+        while parent[s] != s:
+            s = parent[s]
+        return s
+
+    first_owner: dict[bytes, str] = {}
+    duplicates = 0
+    for image, subject in zip(slices.images, slices.subjects.tolist(), strict=True):
+        # A constant image (an empty slice) says nothing about who it shows.
+        if image.min() == image.max():
+            continue
+        key = hashlib.sha256(np.ascontiguousarray(image).data).digest()
+        if key in first_owner:
+            duplicates += 1
+            parent[root(subject)] = root(first_owner[key])
+        else:
+            first_owner[key] = subject
+    groups: dict[str, list[str]] = {}
+    for subject in parent:
+        groups.setdefault(root(subject), []).append(subject)
+    return [sorted(group) for _, group in sorted(groups.items())], duplicates

@@ -80,9 +80,7 @@ class SliceSet:
         if not (np.isfinite(low) and np.isfinite(high)):
             raise DataError(f"{name}: images hold NaN or infinite values; clean the source files.")
         if low < -1.0001 or high > 1.0001:
-            raise DataError(
-                f"{name}: image values span [{low:.3g}, {high:.3g}], expected [-1, 1]; rescale them."
-            )
+            raise DataError(f"{name}: image values span [{low:.3g}, {high:.3g}], expected [-1, 1]; rescale them.")
         if self.labels is not None:
             if self.labels.shape != (n, *self.images.shape[2:]) or self.labels.dtype != np.uint8:
                 raise DataError(
@@ -98,9 +96,7 @@ class SliceSet:
             if self.classes.shape != (n,) or not np.issubdtype(self.classes.dtype, np.integer):
                 raise DataError(f"{name}: classes must be {n} whole numbers, one per image.")
             if self.classes.min() < 0 or self.classes.max() >= len(self.class_names):
-                raise DataError(
-                    f"{name}: a class value has no name among {self.class_names}; name every class."
-                )
+                raise DataError(f"{name}: a class value has no name among {self.class_names}; name every class.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -115,11 +111,7 @@ class SliceSet:
 
     def select(self, index) -> SliceSet:
         """The slices at `index` (a boolean mask [N], or positions)."""
-        picked = {
-            k: getattr(self, k)[index]
-            for k in (*ARRAYS, "subjects", "levels")
-            if getattr(self, k) is not None
-        }
+        picked = {k: getattr(self, k)[index] for k in (*ARRAYS, "subjects", "levels") if getattr(self, k) is not None}
         return replace(self, **picked)
 
     def of_subjects(self, subjects) -> SliceSet:
@@ -153,13 +145,10 @@ class SliceSet:
                 for k, name in enumerate(self.label_names)
             }
             out["pixels_percent"] = {
-                name: round(100 * float((self.labels == k).mean()), 3)
-                for k, name in enumerate(self.label_names)
+                name: round(100 * float((self.labels == k).mean()), 3) for k, name in enumerate(self.label_names)
             }
         if self.classes is not None:
-            out["class_counts"] = {
-                name: int((self.classes == k).sum()) for k, name in enumerate(self.class_names)
-            }
+            out["class_counts"] = {name: int((self.classes == k).sum()) for k, name in enumerate(self.class_names)}
         return out
 
     def save(self, folder: Path) -> Path:
@@ -177,9 +166,7 @@ class SliceSet:
             writer.writerows(zip(self.subjects.tolist(), self.levels.tolist(), strict=True))
         skip = {*ARRAYS, "subjects", "levels"}
         meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
-        (part / "dataset.json").write_text(
-            json.dumps({**meta, "hash": self.hash()}, indent=1), encoding="utf-8"
-        )
+        (part / "dataset.json").write_text(json.dumps({**meta, "hash": self.hash()}, indent=1), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
         return folder
@@ -192,9 +179,7 @@ class SliceSet:
         """
         folder = Path(folder)
         if not (folder / "dataset.json").is_file():
-            raise DataError(
-                f"{folder} holds no dataset.json; run the notebook that writes this slice set first."
-            )
+            raise DataError(f"{folder} holds no dataset.json; run the notebook that writes this slice set first.")
         try:
             meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
             with open(folder / "slices.csv", newline="", encoding="utf-8") as file:
@@ -210,18 +195,12 @@ class SliceSet:
         except DataError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder} is not a readable slice set ({error}); delete it and make it again."
-            ) from error
+            raise DataError(f"{folder} is not a readable slice set ({error}); delete it and make it again.") from error
 
 
 def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
     """Both sets as one (same channels, labels and size); metadata are those of `first`."""
-    if (
-        first.channels != second.channels
-        or first.label_names != second.label_names
-        or first.size != second.size
-    ):
+    if first.channels != second.channels or first.label_names != second.label_names or first.size != second.size:
         raise DataError(
             f"{first.source} and {second.source} differ in channels, labels or size; only like sets can be joined."
         )
@@ -272,9 +251,7 @@ class Split:
         return split
 
 
-def split_subjects(
-    slices: SliceSet, seed: int, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-) -> Split:
+def split_subjects(slices: SliceSet, seed: int, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
     """Split by subject, once, before anything is trained.
 
     Subjects that share a bit-identical image are tied together, so that the same picture never stands on

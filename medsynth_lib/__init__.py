@@ -1,0 +1,46 @@
+"""medsynth: generative models for medical images, taught and measured. Notebooks use `import medsynth_lib as ms`."""
+
+from __future__ import annotations
+
+import importlib
+
+# What a notebook uses, and where it lives; a module is imported when one of its names is first used.
+_FACE = {
+    "runs": ("Run", "start", "run_folder"),
+    "fit": ("fit", "Method"),
+    "sampling": ("sample_to_disk",),
+    "reference": ("load_reference",),
+    "plots": (
+        "show_grid",
+        "show_image",
+        "show_intervals",
+        "show_labels",
+        "show_side_by_side",
+        "show_slices",
+        "show_training",
+        "label_legend",
+    ),
+    "data.slices": ("SliceSet", "Split", "concatenate", "split_subjects"),
+    "generators": ("GENERATORS", "load_generator"),
+    "generators.vae": ("VAE",),
+    "generators.dcgan": ("DCGAN",),
+    "generators.ddpm": ("DDPM",),
+    "segmenters.unet": ("UNetSegmenter",),
+    "segmenters.arms": ("train_arm", "both"),
+}
+_HOME = {name: module for module, names in _FACE.items() for name in names}
+
+__all__ = sorted(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    if name == "joint":
+        return importlib.import_module(".generators.joint", __name__)
+    raise AttributeError(f"medsynth_lib has no {name!r}; it offers {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,256 @@
+"""From a volume of any scanner to slices of one size and one scale: the steps that every source shares.
+
+Order per volume: read and orient, scale intensities, cut axial slices, pick slices, then pad and resample in
+one interpolation. A source supplies only `read(case) -> Cut`; `stack_cases` does the rest.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from .slices import DataError
+
+PERCENTILES = (0.5, 99.5)
+MINIMUM_BRAIN = 0.15  # fraction of a slice's pixels, the rule of Akbar et al. 2024
+
+INTENSITY_BRAIN = (
+    "per volume and per channel: 0.5-99.5 percentile of the brain's (non-zero) voxels to [-1, 1], clipped, "
+    "background -1; no constant is shared between subjects"
+)
+INTENSITY_ALL = (
+    "per volume and per channel: 0.5-99.5 percentile of all voxels to [-1, 1], clipped; "
+    "no constant is shared between subjects"
+)
+ORIENTATION = "axial slices of the volume turned to RAS, anterior up, patient's right on the left (radiological view)"
+GEOMETRY = (
+    "padded with background to a square, then images resampled by antialiased linear interpolation and labels by "
+    "the same interpolation per label followed by argmax"
+)
+SLICES_BRAIN = "slices with more than 15 % brain pixels (Akbar et al. 2024), evenly spread over them"
+
+READ_ERRORS = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One volume cut into axial slices at its own resolution.
+
+    images   float32 [Z, C, H, W] in [-1, 1]
+    labels   uint8 [Z, H, W] or None
+    keep     positions of the slices that satisfy the slice rule, ascending
+    spacing  (row, column) pixel size in mm
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    keep: np.ndarray
+    spacing: tuple[float, float]
+
+
+def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Voxels [X, Y, Z] or [X, Y, Z, C] in RAS order and the voxel size in mm.
+
+    Raises DataError naming the file when it is missing, corrupt, or holds NaN or infinite values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path} is missing; copy it again from the source.")
+    try:
+        image = nib.load(path)
+        if len(image.shape) == 2:  # a single slice: give it the third axis that the affine speaks of
+            image = nib.Nifti1Image(np.asanyarray(image.dataobj)[..., None], image.affine)
+        image = nib.as_closest_canonical(image)
+        voxels = np.asanyarray(image.dataobj)
+        if voxels.dtype.kind not in "buif":
+            raise ValueError(f"voxel type {voxels.dtype} is not a number")
+    except READ_ERRORS as error:
+        raise DataError(f"{path} cannot be read ({error}); copy it again from the source.") from error
+    if voxels.ndim not in (3, 4) or 0 in voxels.shape:
+        raise DataError(f"{path} has shape {voxels.shape}; expected a volume [X, Y, Z] or [X, Y, Z, channels].")
+    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
+    if not all(np.isfinite(spacing)) or min(spacing) <= 0:
+        raise DataError(f"{path} has voxel size {spacing} mm; correct the header.")
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise DataError(f"{path} holds NaN or infinite values; clean the file or leave this subject out.")
+    return (voxels[..., 0] if voxels.shape[3:] == (1,) else voxels), spacing
+
+
+def map_labels(voxels: np.ndarray, mapping: dict[int, int], path: Path) -> np.ndarray:
+    """Label values renamed by `mapping`, uint8; DataError naming the file for a value not in it."""
+    values = np.unique(voxels)
+    unknown = [float(v) for v in values if float(v) not in mapping]
+    if unknown:
+        raise DataError(
+            f"{path} holds label value {unknown[0]:g}; known values are {sorted(mapping)}: "
+            "map it to one of these or leave this subject out."
+        )
+    table = np.array([mapping.get(k, 0) for k in range(max(mapping) + 1)], dtype=np.uint8)
+    return table[voxels.astype(np.int64)]
+
+
+def scale_intensity(image: np.ndarray, foreground: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """[C, ...] on any scale to float32 in [-1, 1], per channel; where `foreground` [...] is False: -1.
+
+    Raises DataError with the channel's entry of `names` (its file) when a channel is constant.
+    """
+    out = np.full(image.shape, -1.0, dtype=np.float32)
+    for channel, scaled, name in zip(image, out, names, strict=True):
+        values = channel[foreground].astype(np.float32)
+        low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 0.0)
+        if low == high and values.size:  # nearly all voxels equal: the percentiles see only those
+            low, high = float(values.min()), float(values.max())
+        if not high > low:
+            raise DataError(f"{name} is constant (every voxel is {low:g}); replace it or leave it out.")
+        scaled[foreground] = np.clip((values - low) / (high - low), 0, 1) * 2 - 1
+    return out
+
+
+def to_axial(volume: np.ndarray) -> np.ndarray:
+    """[..., X, Y, Z] in RAS order to [Z, ..., H, W]: anterior up, patient's right on the left."""
+    # x grows towards the patient's right and y towards the front, so rows run along -y and columns along -x.
+    return np.moveaxis(np.flip(np.swapaxes(volume, -3, -2), axis=(-3, -2)), -1, 0)
+
+
+def brain_slices(foreground: np.ndarray, minimum: float = MINIMUM_BRAIN) -> np.ndarray:
+    """Positions of the slices [Z, H, W] of which more than the fraction `minimum` is foreground."""
+    return np.flatnonzero(foreground.mean(axis=(1, 2)) > minimum)
+
+
+def spread(positions: Sequence | np.ndarray, maximum: int) -> list:
+    """At most `maximum` of the positions, evenly spread over them; all when `maximum` is 0."""
+    n = len(positions)
+    k = n if maximum == 0 else min(n, maximum)
+    return [positions[int((i + 0.5) * n / k)] for i in range(k)]
+
+
+def choose_subjects(subjects: Sequence[str], maximum: int, seed: int) -> list[str]:
+    """A seeded random subset of `maximum` subjects, sorted; all when `maximum` is 0 or more than there are."""
+    known = sorted(set(subjects))
+    if maximum == 0 or maximum >= len(known):
+        return known
+    return sorted(np.random.default_rng(seed).choice(known, size=maximum, replace=False).tolist())
+
+
+def field_of_view(paths: Sequence[Path]) -> float:
+    """Largest in-plane extent in mm over NIfTI files (headers only).
+
+    One field for a whole data set keeps one pixel spacing, so that a small structure stays small.
+    """
+    largest = 0.0
+    for path in paths:
+        try:
+            image = nib.load(path)
+            axes = nib.io_orientation(image.affine)[: len(image.shape), 0]
+            extents = {int(a): n * z for a, n, z in zip(axes, image.shape, image.header.get_zooms(), strict=False)}
+        except READ_ERRORS as error:
+            raise DataError(f"{path} cannot be read ({error}); copy it again from the source.") from error
+        largest = max(largest, float(extents[0]), float(extents[1]))
+    return largest
+
+
+def fit_square(
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    size: int,
+    spacing: tuple[float, float],
+    field: float | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """Pad [N, C, H, W] (and labels [N, H, W]) to a square of `field` mm and resample it to `size` pixels.
+
+    Pixels that are not square in mm become square in the same single interpolation. `field` None: the longer side.
+    Returns images, labels and the new pixel spacing in mm.
+    """
+    height, width = images.shape[2:]
+    field = max(height * spacing[0], width * spacing[1], field or 0.0)
+    rows, columns = max(height, round(field / spacing[0])), max(width, round(field / spacing[1]))
+    top, left = (rows - height) // 2, (columns - width) // 2
+    border = ((top, rows - height - top), (left, columns - width - left))
+    padded = np.pad(images, ((0, 0), (0, 0), *border), constant_values=-1.0)
+    out = np.clip(_resample(padded, size), -1, 1)
+    if labels is None:
+        return out, None, field / size
+    padded = np.pad(labels, ((0, 0), *border))
+    values = np.unique(padded)
+    # One soft map per label; the largest wins, so no value can appear that was not there.
+    soft = _resample((padded[:, None] == values[:, None, None]).astype(np.float32), size)
+    return out, values[soft.argmax(axis=1)].astype(np.uint8), field / size
+
+
+def _resample(x: np.ndarray, size: int) -> np.ndarray:
+    if x.shape[2:] == (size, size):
+        return x
+    tensor = torch.from_numpy(np.ascontiguousarray(x))
+    return F.interpolate(tensor, (size, size), mode="bilinear", antialias=True, align_corners=False).numpy()
+
+
+def stack_cases(
+    cases: Sequence[tuple[str, object]],
+    read: Callable[[object], Cut],
+    *,
+    image_size: int,
+    slices_per_subject: int,
+    field: float | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict:
+    """Read, pick and resample every case (subject, what `read` wants); the arrays of a SliceSet by name.
+
+    A subject with several volumes shares `slices_per_subject` among them, and its levels count on from one volume
+    to the next. `progress(done, total)` is called after each case.
+    """
+    by_subject: dict[str, list] = {}
+    for subject, case in cases:
+        by_subject.setdefault(subject, []).append(case)
+    jobs = []
+    for subject, own in sorted(by_subject.items()):
+        own = spread(own, slices_per_subject)
+        most = max(1, slices_per_subject // len(own)) if slices_per_subject else 0
+        jobs += [(subject, case, most) for case in own]
+
+    def work(job):
+        cut = read(job[1])
+        if len(cut.keep) == 0:
+            warnings.warn(f"{job[0]}: no slice satisfies the slice rule; left out.", stacklevel=2)
+            return None
+        keep = np.array(spread(cut.keep, job[2]), dtype=np.int64)
+        labels = None if cut.labels is None else cut.labels[keep]
+        return *fit_square(cut.images[keep], labels, image_size, cut.spacing, field), keep, len(cut.images)
+
+    images, labels, subjects, levels, spacings = [], [], [], [], []
+    first_level: dict[str, int] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for done, (job, result) in enumerate(zip(jobs, pool.map(work, jobs), strict=True), 1):
+            if progress:
+                progress(done, len(jobs))
+            if result is None:
+                continue
+            image, label, spacing, keep, depth = result
+            subject = job[0]
+            images.append(image)
+            labels.append(label)
+            subjects += [subject] * len(keep)
+            levels.append(keep + first_level.get(subject, 0))
+            first_level[subject] = first_level.get(subject, 0) + depth
+            spacings.append(spacing)
+    if not images:
+        raise DataError("no slice of any subject satisfies the slice rule; check that this is the right source.")
+    spacing = float(np.median(spacings))
+    return {
+        "images": np.concatenate(images),
+        "labels": None if labels[0] is None else np.concatenate(labels),
+        "subjects": subjects,
+        "levels": np.concatenate(levels),
+        "spacing": (spacing, spacing),
+    }

@@ -1,0 +1,142 @@
+"""DCGAN (Radford et al. 2015) with what later work added to keep it stable. Taught in 02_dcgan.
+
+    min_G max_D  E_x[ log D(x) ] + E_z[ log(1 - D(G(z))) ]                               (Goodfellow et al. 2014)
+
+D is trained on this game; G on the non-saturating form, max_G E_z[ log D(G(z)) ]. With D = sigmoid(f):
+-log D(x) = softplus(-f(x)) and -log(1 - D(x)) = softplus(f(x)).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ..fit import Method
+from . import joint
+from .vae import BOTTOM, widths
+
+
+class Generator(nn.Module):
+    """z [B, latent] -> joint picture [B, C + K, H, W] in (-1, 1): transposed convolutions, batch norm, ReLU, tanh."""
+
+    def __init__(self, shape: joint.Shape, width: int, latent: int):
+        super().__init__()
+        ws = widths(shape.size, width)[::-1]
+        self.image_channels = shape.channels
+        layers = [nn.Linear(latent, ws[0] * BOTTOM**2, bias=False), nn.Unflatten(1, (ws[0], BOTTOM, BOTTOM))]
+        layers += [nn.BatchNorm2d(ws[0]), nn.ReLU()]
+        for inputs, outputs in zip(ws, ws[1:], strict=False):
+            layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.net = nn.Sequential(*layers, nn.ConvTranspose2d(ws[-1], shape.joint, 4, stride=2, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        out = self.net(z)
+        image, logits = out[:, : self.image_channels], out[:, self.image_channels :]
+        # Label channels compete (softmax), as the one-hot channels of real masks do.
+        label = logits.softmax(dim=1) * 2 - 1 if logits.shape[1] else logits
+        return torch.cat([image.tanh(), label], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Joint picture [B, C + K, H, W] -> logit [B]; strided convolutions, leaky ReLU, spectral norm if asked."""
+
+    def __init__(self, shape: joint.Shape, width: int, spectral: bool):
+        super().__init__()
+        norm = spectral_norm if spectral else (lambda layer: layer)
+        ws = widths(shape.size, width)
+        layers = []
+        for inputs, outputs in zip([shape.joint, *ws], ws, strict=False):
+            layers += [norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+        self.net = nn.Sequential(*layers, nn.Flatten(), norm(nn.Linear(ws[-1] * BOTTOM**2, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(1)
+
+
+def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
+    """Move every picture of a batch by its own random offset of up to `ratio` of its side; border pixels are repeated.
+
+    Shown to D on real and generated pictures alike (DiffAugment, Zhao et al. 2020), it cannot leak into G's samples
+    and keeps D from memorizing a small training set.
+    """
+    b, _, h, w = x.shape
+    reach = max(1, round(ratio * h))
+    padded = F.pad(x, [reach] * 4, mode="replicate")
+    dy, dx = torch.randint(0, 2 * reach + 1, (2, b, 1), device=x.device)
+    rows = (dy + torch.arange(h, device=x.device))[:, None, :, None]
+    columns = (dx + torch.arange(w, device=x.device))[:, None, None, :]
+    batch = torch.arange(b, device=x.device)[:, None, None, None]
+    channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
+    return padded[batch, channel, rows, columns]
+
+
+class DCGAN(Method):
+    """DCGAN over image and label. spectral = spectral norm in D (Miyato 2018); augment = DiffAugment's translation."""
+
+    name = "dcgan"
+    networks = ("generator", "discriminator")
+    averaged = ("generator",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        width: int = 32,
+        latent: int = 96,
+        learning_rate: float = 2e-4,
+        spectral: bool = True,
+        augment: bool = True,
+    ):
+        self.shape = joint.Shape(channels, labels, size)
+        self.width, self.latent, self.learning_rate = width, latent, learning_rate
+        self.spectral, self.augment = spectral, augment
+        self.generator = Generator(self.shape, width, latent)
+        self.discriminator = Discriminator(self.shape, width, spectral)
+
+    def config(self) -> dict:
+        names = ("width", "latent", "learning_rate", "spectral", "augment")
+        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
+
+    def optimisers(self) -> dict:
+        def adam(net, factor):
+            return torch.optim.Adam(net.parameters(), lr=factor * self.learning_rate, betas=(0.5, 0.999), fused=True)
+
+        # Two time scales (Heusel 2017): D learns faster than G.
+        return {"generator": adam(self.generator, 1.0), "discriminator": adam(self.discriminator, 2.0)}
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real pictures (1 = D knows them all)."""
+        view = shift if self.augment else (lambda x: x)
+        on_real, on_fake = self.discriminator(view(real)).float(), self.discriminator(view(fake)).float()
+        loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        return {"d": loss, "d_sign_real": on_real.sign().mean()}
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """-E[log D(G(z))], the non-saturating loss."""
+        view = shift if self.augment else (lambda x: x)
+        return F.softplus(-self.discriminator(view(fake)).float()).mean()
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        real = joint.encode(batch["images"], batch["labels"], self.shape.labels)
+        fake = self.generator(torch.randn(len(real), self.latent, device=real.device))
+
+        losses = self.discriminator_loss(real, fake.detach())
+        optimisers["discriminator"].zero_grad()
+        self.backward(losses["d"])
+        optimisers["discriminator"].step()
+
+        losses["g"] = self.generator_loss(fake)
+        optimisers["generator"].zero_grad()
+        self.backward(losses["g"])
+        optimisers["generator"].step()
+        return losses
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """n images and labels from z ~ N(0, I)."""
+        z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
+        return joint.decode(self.generator(z.to(self.device)), self.shape.channels)

@@ -1,0 +1,129 @@
+"""Pictures: every image at the one intensity window [-1, 1], labels as coloured outlines or maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
+
+from .data.slices import SliceSet
+
+# Colour-blind safe (Okabe & Ito): label 1 orange, 2 blue, 3 green, ...
+LABEL_COLOURS = ("#00000000", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#56b4e9")
+LABEL_MAP = ListedColormap(LABEL_COLOURS)
+
+
+def show_image(ax, image: np.ndarray, labels: np.ndarray | None = None) -> None:
+    """One channel [H, W] in [-1, 1], with the outlines of its labels [H, W]."""
+    ax.imshow(image, vmin=-1, vmax=1, cmap="gray", interpolation="nearest")
+    if labels is not None:
+        outline_labels(ax, labels)
+    ax.set_axis_off()
+
+
+def outline_labels(ax, labels: np.ndarray) -> None:
+    for value in np.unique(labels[labels > 0]):
+        ax.contour(labels == value, levels=[0.5], colors=[LABEL_COLOURS[value]], linewidths=0.9)
+
+
+def show_labels(ax, labels: np.ndarray) -> None:
+    """A label map [H, W] in the label colours on black."""
+    ax.imshow(np.zeros_like(labels), cmap="gray", vmin=0, vmax=1)
+    ax.imshow(labels, cmap=LABEL_MAP, vmin=0, vmax=len(LABEL_COLOURS) - 1, interpolation="nearest")
+    ax.set_axis_off()
+
+
+def show_slices(slices: SliceSet, index=None, title: str = "") -> plt.Figure:
+    """Rows = slices, columns = image channels and the label map."""
+    index = list(range(min(6, len(slices)))) if index is None else list(index)
+    columns = len(slices.channels) + (slices.labels is not None)
+    figure, axes = plt.subplots(
+        len(index), columns, figsize=(1.7 * columns, 1.7 * len(index)), squeeze=False, layout="constrained"
+    )
+    for row, i in zip(axes, index, strict=True):
+        for c, ax in enumerate(row[: len(slices.channels)]):
+            show_image(ax, slices.images[i, c])
+        if slices.labels is not None:
+            show_labels(row[-1], slices.labels[i])
+    names = [*slices.channels, *(["label"] if slices.labels is not None else [])]
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def show_grid(images: np.ndarray, labels=None, channel: int = 0, columns: int = 8, title: str = "") -> plt.Figure:
+    """Many pictures [N, C, H, W] of one channel side by side, with label outlines when labels [N, H, W] are given."""
+    images = np.asarray(images)
+    labels = None if labels is None else np.asarray(labels)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(1.25 * columns, 1.25 * rows), squeeze=False, layout="constrained"
+    )
+    for i, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if i < len(images):
+            show_image(ax, images[i, channel], None if labels is None else labels[i])
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def show_side_by_side(sets: dict[str, SliceSet], count: int = 8, channel: int = -1, seed: int = 0) -> plt.Figure:
+    """One row per set, `count` slices drawn at random (not chosen), one channel, one intensity window."""
+    figure, axes = plt.subplots(
+        len(sets), count, figsize=(1.3 * count + 1, 1.35 * len(sets)), squeeze=False, layout="constrained"
+    )
+    for row, (name, slices) in zip(axes, sets.items(), strict=True):
+        drawn = np.random.default_rng(seed).choice(len(slices), size=count, replace=len(slices) < count)
+        for ax, i in zip(row, drawn, strict=True):
+            show_image(ax, slices.images[i, channel], None if slices.labels is None else slices.labels[i])
+        row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=10)
+    return figure
+
+
+def label_legend(slices: SliceSet) -> plt.Figure:
+    """A small key of the label colours."""
+    figure, ax = plt.subplots(figsize=(6, 0.4))
+    for k, name in enumerate(slices.label_names[1:], start=1):
+        ax.plot([], [], "s", color=LABEL_COLOURS[k], label=name)
+    ax.legend(ncol=len(slices.label_names), frameon=False, loc="center", fontsize=9)
+    ax.set_axis_off()
+    return figure
+
+
+def show_training(folder: Path, names: list[str] | None = None) -> plt.Figure:
+    """Loss curves of a training from its stats.jsonl, one panel per loss, against images seen."""
+    rows = [json.loads(line) for line in (Path(folder) / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
+    names = names or [name for name in rows[0] if name not in ("step", "images", "seconds")]
+    figure, axes = plt.subplots(1, len(names), figsize=(3 * len(names), 2.3), squeeze=False, layout="constrained")
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.plot([row["images"] / 1000 for row in rows], [row[name] for row in rows], lw=1.3)
+        ax.set(title=name, xlabel="kimg seen")
+    return figure
+
+
+def show_intervals(rows: dict[str, dict], reference: str | None = None, band=None, label: str = "") -> plt.Figure:
+    """Means with their 95 % intervals, one line per row; `reference` is drawn as a vertical line, `band` shaded."""
+    figure, ax = plt.subplots(figsize=(7, 0.45 * len(rows) + 1), layout="constrained")
+    for y, (name, value) in enumerate(rows.items()):
+        low, high = value["ci95"]
+        colour = "black" if name == reference else "#0072b2"
+        ax.plot([low, high], [y, y], color=colour, lw=2)
+        ax.plot(value["mean"], y, "o", color=colour)
+        ax.annotate(
+            f"{value['mean']:.3f}", (value["mean"], y), (0, 6), textcoords="offset points", ha="center", fontsize=8
+        )
+    if reference:
+        ax.axvline(rows[reference]["mean"], color="grey", lw=0.8, ls="--")
+    if band:
+        ax.axvspan(*band, color="#e69f00", alpha=0.15, lw=0)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    return figure

@@ -1,0 +1,127 @@
+"""Every size and budget of the project, in one table: smoke, demo, gpu, paper.
+
+Training lengths count *images seen* (kimg where they are long), so that a change of batch size keeps the budget.
+A notebook never asks which profile it runs in; it reads the numbers below from `run.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class DataSizes:
+    image_size: int  # pixels, height = width
+    subjects: int  # at most; 0 = all the source has
+    slices_per_subject: int  # at most; 0 = all that satisfy the slice rule
+
+
+@dataclass(frozen=True)
+class VAESizes:
+    images: int  # images seen in training
+    batch_size: int
+    width: int  # channels of the first level; doubled per level up to 4 x
+    latent: int  # dimensions of z
+    beta: float  # weight of the KL term at the end of its warm-up (Higgins 2017)
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class DCGANSizes:
+    images: int
+    batch_size: int
+    width: int
+    latent: int
+    learning_rate: float
+    collapse_images: int  # images seen by the second, deliberately collapsed training
+
+
+@dataclass(frozen=True)
+class DDPMSizes:
+    images: int
+    batch_size: int
+    patch: int  # the U-Net works on patch x patch pixels folded into channels
+    channels: tuple[int, ...]  # U-Net width per level
+    layers: int  # residual blocks per level
+    attention: bool  # self-attention at the lowest level
+    learning_rate: float
+    solver_steps: int  # network evaluations of the fast sampler
+
+
+@dataclass(frozen=True)
+class SegmentationSizes:
+    steps: int  # optimiser steps, equal in every arm
+    batch_size: int
+    channels: tuple[int, ...]
+    learning_rate: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    data: DataSizes
+    vae: VAESizes
+    dcgan: DCGANSizes
+    ddpm: DDPMSizes
+    segmentation: SegmentationSizes
+    synthetic: int  # slices that each generator writes to disk
+    bootstrap: int  # resamples of a confidence interval
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+PROFILES = {
+    "smoke": Profile(
+        data=DataSizes(image_size=32, subjects=20, slices_per_subject=4),
+        vae=VAESizes(640, 16, 8, 16, 1.0, 2e-3),
+        dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
+        ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
+        segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
+        synthetic=48,
+        bootstrap=200,
+    ),
+    "demo": Profile(
+        data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
+        vae=VAESizes(150_000, 32, 32, 128, 1.0, 1e-3),
+        dcgan=DCGANSizes(60_000, 32, 32, 96, 2e-4, 12_000),
+        ddpm=DDPMSizes(60_000, 32, 4, (96, 128, 160), 1, False, 5e-4, 25),
+        segmentation=SegmentationSizes(400, 16, (16, 32, 64, 128), 2e-3, 1),
+        synthetic=1440,
+        bootstrap=2000,
+    ),
+    "gpu": Profile(
+        data=DataSizes(image_size=128, subjects=600, slices_per_subject=16),
+        vae=VAESizes(2_000_000, 128, 64, 256, 1.0, 1e-3),
+        dcgan=DCGANSizes(2_000_000, 64, 64, 128, 2e-4, 200_000),
+        ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
+        segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
+        synthetic=10_000,
+        bootstrap=2000,
+    ),
+    "paper": Profile(
+        data=DataSizes(image_size=256, subjects=0, slices_per_subject=0),
+        vae=VAESizes(10_000_000, 128, 64, 256, 1.0, 5e-4),
+        dcgan=DCGANSizes(10_000_000, 64, 64, 128, 2e-4, 500_000),
+        ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
+        segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
+        synthetic=100_000,
+        bootstrap=2000,
+    ),
+}
+
+# Minutes per notebook on the machine the profile is for, side by side as the Snakefile runs them; measured for
+# smoke and demo (2 CPU cores), estimated for gpu; None where nobody has measured yet.
+MINUTES: dict[str, dict[str, float | None]] = {
+    "smoke": {},
+    "demo": {},
+    "gpu": {},
+    "paper": {},
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile called `name`; ValueError with the known names otherwise."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; known profiles: {', '.join(PROFILES)}.")
+    return PROFILES[name]

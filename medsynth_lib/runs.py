@@ -1,0 +1,195 @@
+"""A run of one notebook: its folder, profile, seeds, device, data, figures and record."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+from .checkpoints import write_json
+from .data import registry
+from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
+from .fit import make_fabric, step_seed
+from .profiles import Profile, profile
+from .progress import Progress, clock
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "monai", "diffusers", "lightning-fabric", "nilearn", "numpy", "scipy", "scikit-image")
+
+
+def run_folder(profile_name: str, data: str, seed: int) -> Path:
+    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set."""
+    root = Path(os.environ.get("MEDSYNTH_RUNS") or REPOSITORY / "runs")
+    return root / profile_name / registry.key(data) / f"seed{seed}"
+
+
+@dataclass
+class Run:
+    """What `start` returns; a notebook talks to the rest of the project through it."""
+
+    notebook: str
+    profile: str
+    data: str
+    seed: int
+    settings: Profile
+    folder: Path
+    device: str
+    started: float = field(default_factory=time.time)
+
+    def path(self, notebook: str = "") -> Path:
+        """Folder of this or another notebook of the same run."""
+        return self.folder.parent / notebook if notebook else self.folder
+
+    def seed_of(self, stage: str) -> int:
+        """A seed for one named stage: the same on every machine, different for every stage and run seed."""
+        return step_seed(self.seed, 0, purpose=stage) % 2**32
+
+    def seed_all(self, stage: str) -> int:
+        """Seed torch's global generator for one named stage; returns the seed."""
+        value = self.seed_of(stage)
+        torch.manual_seed(value)
+        return value
+
+    def slices(self) -> SliceSet:
+        """All slices of the data source, prepared once per run and then read from disk."""
+        folder = self.path("00_data") / "slices"
+        if not (folder / "dataset.json").is_file():
+            self._prepare(folder)
+        return SliceSet.load(folder)
+
+    def _prepare(self, folder: Path) -> None:
+        sizes = self.settings.data
+        bars: list[Progress] = []
+
+        def report(done: int, total: int) -> None:
+            if not bars:
+                bars.append(Progress("data", total, unit="subjects"))
+            bars[0].update(done)
+            if done >= total:
+                bars[0].close()
+
+        slices = registry.load(
+            self.data,
+            image_size=sizes.image_size,
+            subjects=sizes.subjects,
+            slices_per_subject=sizes.slices_per_subject,
+            seed=self.seed_of("data"),
+            workers=torch.get_num_threads(),
+            progress=report,
+        )
+        split = split_subjects(slices, self.seed_of("split"))
+        slices.save(folder)
+        split.save(folder.parent / "split.json")
+
+    def split(self) -> Split:
+        """The split by subject, made once with the slices."""
+        self.slices()
+        return Split.load(self.path("00_data") / "split.json")
+
+    def part(self, name: str) -> SliceSet:
+        """The slices of "gen_train", "holdout" or "test"."""
+        return self.split().part(self.slices(), name)
+
+    def savefig(self, name: str, figure=None) -> Path:
+        """Write the figure (default: the current one) to figures/<name>.png."""
+        path = self.folder / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (figure or plt.gcf()).savefig(path, dpi=110, bbox_inches="tight")
+        return path
+
+    def record(self) -> dict:
+        """Where these numbers come from: sizes, versions, device, commit, hashes, wall time."""
+        slices, split = self.slices(), self.split()
+        return {
+            "notebook": self.notebook,
+            "profile": self.profile,
+            "data": self.data,
+            "seed": self.seed,
+            "settings": self.settings.as_dict(),
+            "versions": versions(),
+            "commit": commit(),
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "data_hash": slices.hash(),
+            "split_hash": split.hash(),
+            "subjects": {part: len(getattr(split, part)) for part in PARTS},
+            "wall_seconds": round(time.time() - self.started, 1),
+        }
+
+    def finish(self, **metrics) -> Path:
+        """Write metrics.json, last and whole: a notebook folder without it did not finish."""
+        path = self.folder / "metrics.json"
+        write_json(path, {"run": self.record(), **metrics})
+        print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {path.parent}")
+        return path
+
+
+def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed: int = 0) -> Run:
+    """Begin a notebook: check the parameters, seed, make the folder, print what runs where.
+
+    MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here stands.
+    Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
+    that is not a whole number.
+    """
+    chosen, why = profile_name, "parameter"
+    if profile_name == "demo" and os.environ.get("MEDSYNTH_PROFILE"):
+        chosen, why = os.environ["MEDSYNTH_PROFILE"], "MEDSYNTH_PROFILE"
+    settings = profile(chosen)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise TypeError(f"seed is {seed!r}; give a whole number from 0 on.")
+    registry.check(data)
+    refuse_broken_torchvision()
+    torch.set_num_threads(int(os.environ.get("MEDSYNTH_THREADS") or torch.get_num_threads()))
+    if chosen == "smoke":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    folder = run_folder(chosen, data, seed) / notebook
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    device = str(make_fabric().device)
+    run = Run(notebook, chosen, data, seed, settings, folder, device)
+    run.seed_all(notebook)
+    plt.rcParams.update({"figure.dpi": 90, "image.cmap": "gray", "axes.spines.top": False, "axes.spines.right": False})
+    print(f"{notebook}: profile {chosen} (from {why}), data {data}, seed {seed}")
+    print(f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads, commit {commit()}")
+    print(f"results go to {folder}")
+    return run
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def commit() -> str:
+    """Short git commit, with "+changes" when the working tree differs from it; "unknown" outside a checkout."""
+    git = ["git", "-C", str(REPOSITORY)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def refuse_broken_torchvision() -> None:
+    """Stop early where a torchvision built for another torch would break diffusers with an obscure message."""
+    if importlib.util.find_spec("torchvision") is None or "torchvision" in sys.modules:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise RuntimeError(
+            f"the installed torchvision does not fit torch {torch.__version__} ({str(error).splitlines()[0]}) and "
+            "breaks diffusers; medsynth does not need it: pip uninstall torchvision."
+        ) from error
+
+
+__all__ = ["DataError", "Run", "commit", "run_folder", "start", "versions"]

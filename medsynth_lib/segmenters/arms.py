@@ -1,0 +1,54 @@
+"""One arm of the comparison: train a segmenter on this training set, measure it on the real test subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data.slices import DataError, SliceSet, concatenate
+from ..fit import fit
+from ..generators.joint import tensors_of
+from ..metrics.overlap import dice_per_subject
+from .augment import augment
+from .unet import UNetSegmenter
+
+
+def both(real: SliceSet, synthetic: SliceSet) -> SliceSet:
+    """Real and synthetic slices in equal numbers: the smaller set is repeated (Akbar et al. mix 1 : 1)."""
+    n = max(len(real), len(synthetic))
+    real, synthetic = (part.select(np.arange(n) % len(part)) for part in (real, synthetic))
+    return concatenate(real, synthetic)
+
+
+def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path) -> dict:
+    """Train a U-Net on `training` for `sizes.steps` steps and return its Dice on `test`, per subject.
+
+    The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`;
+    the last weights are used, so nothing is chosen on test subjects.
+    Returns {"record", "subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
+    Raises DataError when the sets have no masks.
+    """
+    if training.labels is None or test.labels is None:
+        raise DataError(f"{training.source}: segmentation needs masks, but this source has none; use another DATA.")
+    torch.manual_seed(seed)
+    segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)
+    record = fit(
+        segmenter,
+        tensors_of(training),
+        folder,
+        images=sizes.steps * sizes.batch_size,
+        batch_size=sizes.batch_size,
+        seed=seed,
+        augment=augment,
+    )
+    predictions = segmenter.predict(torch.from_numpy(np.array(test.images))).numpy()
+    subjects, per_label, whole = dice_per_subject(predictions, test.labels, test.subjects, len(test.label_names))
+    return {
+        "record": record,
+        "subjects": list(subjects),
+        "per_label": per_label,
+        "whole": whole,
+        "predictions": predictions,
+    }

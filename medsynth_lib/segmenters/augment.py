@@ -1,0 +1,41 @@
+"""Batched augmentation on the device: geometry for image and label alike, intensity for the image only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def uniform(n: int, low: float, high: float, device) -> Tensor:
+    return torch.rand(n, device=device) * (high - low) + low
+
+
+def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Random affine, left-right flip, gain, offset, gamma and noise of {"images" [B,C,H,W], "labels" [B,H,W]}.
+
+    Ranges follow the nnU-Net-like set of Akbar et al. (rotation, scaling 0.9-1.1, gamma, noise), with +-15 degrees.
+    """
+    images, labels = batch["images"], batch["labels"]
+    b, device = len(images), images.device
+    angle = uniform(b, -math.pi / 12, math.pi / 12, device)
+    scale = uniform(b, 0.9, 1.1, device)
+    flip = torch.where(torch.rand(b, device=device) < 0.5, -1.0, 1.0)
+    move = torch.stack([uniform(b, -0.1, 0.1, device), uniform(b, -0.1, 0.1, device)], dim=1)
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    theta = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1)
+    grid = F.affine_grid(torch.cat([theta, move[:, :, None]], dim=2), list(images.shape), align_corners=False)
+    # Padding with the border value keeps a black background black and an anatomical crop anatomical.
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+    shape = (b, images.shape[1], 1, 1)
+    unit = (images.clamp(-1, 1) + 1) / 2
+    unit = unit ** uniform(b * shape[1], 0.8, 1.25, device).view(shape)
+    unit = unit * uniform(b * shape[1], 0.85, 1.15, device).view(shape)
+    noise = torch.randn_like(unit) * uniform(b, 0.0, 0.03, device).view(b, 1, 1, 1)
+    foreground = unit > 0
+    images = torch.where(foreground, unit + noise, unit).clamp(0, 1) * 2 - 1
+    return {"images": images, "labels": labels[:, 0].to(torch.uint8)}

@@ -1,0 +1,62 @@
+"""A 2-D U-Net segmenter: MONAI's network, MONAI's Dice + cross-entropy loss, our training loop. Taught in 06."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNet
+from torch import Tensor
+
+from ..fit import Method
+
+WARM_UP = 0.1  # share of the training over which the learning rate rises
+
+
+class UNetSegmenter(Method):
+    """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1."""
+
+    name = "unet"
+    networks = ("net",)
+
+    def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
+        self.channels, self.n_labels = channels, n_labels
+        self.widths, self.learning_rate = list(widths), learning_rate
+        self.net = UNet(
+            spatial_dims=2,
+            in_channels=channels,
+            out_channels=n_labels,
+            channels=self.widths,
+            strides=(2,) * (len(self.widths) - 1),
+            num_res_units=1,
+            norm="INSTANCE",
+        )
+        # Background is left out of the Dice term: it is most of every slice and would hide a missed lesion.
+        self.criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+    def config(self) -> dict:
+        return {name: getattr(self, name) for name in ("channels", "n_labels", "widths", "learning_rate")}
+
+    def optimisers(self) -> dict:
+        return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}
+
+    def schedule(self, fraction: float) -> float:
+        if fraction < WARM_UP:
+            return 0.1 + 0.9 * fraction / WARM_UP
+        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        loss = self.criterion(self.net(batch["images"]).float(), batch["labels"][:, None])
+        optimiser = optimisers["net"]
+        optimiser.zero_grad()
+        self.backward(loss)
+        optimiser.step()
+        return {"dice_ce": loss}
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, batch_size: int = 64) -> Tensor:
+        """Label maps uint8 [N, H, W] on the CPU."""
+        self.net.eval()
+        parts = [self.net(part.to(self.device)).argmax(1).to(torch.uint8).cpu() for part in images.split(batch_size)]
+        return torch.cat(parts)

@@ -7,7 +7,7 @@ import importlib
 # What a notebook uses, and where it lives; a module is imported when one of its names is first used.
 _FACE = {
     "runs": ("Run", "start", "run_folder"),
-    "fit": ("fit", "Method"),
+    "training": ("fit", "Method"),
     "sampling": ("sample_to_disk",),
     "reference": ("load_reference",),
     "plots": (

@@ -17,7 +17,7 @@ import torch
 from .checkpoints import write_json
 from .data import registry
 from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
-from .fit import make_fabric, step_seed
+from .training import make_fabric, step_seed
 from .profiles import Profile, profile
 from .progress import Progress, clock
 

@@ -11,7 +11,7 @@ import torch
 
 from .checkpoints import load_weights, write_atomically, write_json
 from .data.slices import SliceSet
-from .fit import step_seed
+from .training import step_seed
 from .generators.joint import to_slices
 from .progress import Progress
 

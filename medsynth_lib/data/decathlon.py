@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from . import brats
 from . import preprocess as pre
 from .slices import DataError, SliceSet
 
 CITATION = "Antonelli et al., Nature Communications 13, 4128 (2022)"
-TUMOUR_LABELS = ("background", "necrotic core", "oedema", "enhancing tumour")
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ TASKS = {
     ),
     "braintumour": Task(
         folder="Task01_BrainTumour",
-        channels=("T1", "T1ce", "T2", "FLAIR"),
+        channels=brats.CHANNELS,
         modalities=("t1w", "t1gd", "t2w", "flair"),
-        label_names=TUMOUR_LABELS,
+        label_names=brats.LABEL_NAMES,
         label_map={0: 0, 1: 2, 2: 1, 3: 3},  # MSD: 1 oedema, 2 non-enhancing, 3 enhancing
         skull_stripped=True,
         slice_rule=pre.SLICES_BRAIN,
@@ -127,30 +127,28 @@ def find_files(task: Task, root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def download(folder: str, root: Path) -> None:
-    """Fetch and unpack a task with MONAI's DecathlonDataset (address and md5 are MONAI's).
+    """Fetch and unpack a task with MONAI (address and md5 are MONAI's). A `<folder>.tar` put into `root` is used.
 
     It works in a side folder and renames at the end: MONAI takes any non-empty task folder for complete, so a kill
-    during unpacking would otherwise leave half a data set for good. A `<folder>.tar` put into `root` by hand is used.
+    during unpacking would otherwise leave half a data set for good.
     """
-    from monai.apps import DecathlonDataset
+    from monai.apps import DecathlonDataset, extractall
 
     side, tar = root / f"{folder}.part", f"{folder}.tar"
     address = DecathlonDataset.resource[folder]
+    shutil.rmtree(side / folder, ignore_errors=True)
     try:
-        shutil.rmtree(side / folder, ignore_errors=True)
         side.mkdir(parents=True, exist_ok=True)
-        if (root / tar).is_file():
-            (root / tar).replace(side / tar)
-        DecathlonDataset(side, folder, "training", download=True, val_frac=0.0, cache_num=0)
+        if (root / tar).is_file():  # DecathlonDataset would ask the server for the file's name all the same
+            extractall(root / tar, side, DecathlonDataset.md5[folder], "md5")
+        else:
+            DecathlonDataset(side, folder, "training", download=True, val_frac=0.0, cache_num=0)
         (side / folder).rename(root / folder)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # without network MONAI raises a bare Exception
         raise DataError(
-            f"{folder} is not in {root} and could not be downloaded ({error}): fetch {address} on a machine with "
+            f"{folder} is not in {root} and could not be downloaded or unpacked ({error}): fetch {address} on a machine with "
             f"network, unpack it, and set MEDSYNTH_DATA to the folder that holds {folder}/ (now {root})."
         ) from error
-    finally:
-        if (side / tar).is_file():
-            (side / tar).replace(root / tar)
     shutil.rmtree(side, ignore_errors=True)
 
 

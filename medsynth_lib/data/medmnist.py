@@ -34,7 +34,7 @@ def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
         levels=np.zeros(len(names), dtype=np.int64),
         channels=("X-ray",),
         class_names=("normal", "pneumonia"),
-        source="PneumoniaMNIST, MedMNIST v2 (Yang et al., Scientific Data 10, 41 (2023); Kermany et al., Cell 172 (2018))",
+        source="PneumoniaMNIST, MedMNIST v2 (Yang et al., Sci. Data 10, 41 (2023); Kermany et al., Cell 172 (2018))",
         licence="CC-BY-4.0",
         intended_use="teaching; MedMNIST is not intended for clinical use",
         processing={
@@ -42,8 +42,8 @@ def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
             "slices": "the official train, val and test images, pooled",
             "geometry": "28 x 28 pixels resampled by antialiased linear interpolation; pixel size unknown, 1 pixel is "
             "counted as 1 mm",
-            "subjects": "each image is its own subject; MedMNIST does not tell which images share a patient, so a split "
-            "by patient cannot be guaranteed",
+            "subjects": "each image is its own subject; MedMNIST does not tell which images share a patient, so a "
+            "split by patient cannot be guaranteed",
         },
     )
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         or not np.isin(classes, (0, 1)).all()
     ):
         raise DataError(
-            f"{path} holds {pixels.dtype} images {pixels.shape} with {len(classes)} classes, expected uint8 [N, 28, 28] "
-            "and one class 0 or 1 each; delete it and have it downloaded again."
+            f"{path} holds {pixels.dtype} images {pixels.shape} with {len(classes)} classes, expected uint8 [N, 28, "
+            "28] and one class 0 or 1 each; delete it and have it downloaded again."
         )
     return pixels, classes.astype(np.int64)

@@ -144,10 +144,7 @@ def choose_subjects(subjects: Sequence[str], maximum: int, seed: int) -> list[st
 
 
 def field_of_view(paths: Sequence[Path]) -> float:
-    """Largest in-plane extent in mm over NIfTI files (headers only).
-
-    One field for a whole data set keeps one pixel spacing, so that a small structure stays small.
-    """
+    """Largest in-plane extent in mm over NIfTI files (headers only): one field gives one spacing to all subjects."""
     largest = 0.0
     for path in paths:
         try:
@@ -179,6 +176,7 @@ def fit_square(
     border = ((top, rows - height - top), (left, columns - width - left))
     padded = np.pad(images, ((0, 0), (0, 0), *border), constant_values=-1.0)
     out = np.clip(_resample(padded, size), -1, 1)
+    out[out < -0.99999] = -1  # rounding in the interpolation: background stays exactly -1
     if labels is None:
         return out, None, field / size
     padded = np.pad(labels, ((0, 0), *border))
@@ -210,47 +208,43 @@ def stack_cases(
     A subject with several volumes shares `slices_per_subject` among them, and its levels count on from one volume
     to the next. `progress(done, total)` is called after each case.
     """
-    by_subject: dict[str, list] = {}
+    files: dict[str, list] = {}
     for subject, case in cases:
-        by_subject.setdefault(subject, []).append(case)
+        files.setdefault(subject, []).append(case)
     jobs = []
-    for subject, own in sorted(by_subject.items()):
+    for subject, own in sorted(files.items()):
         own = spread(own, slices_per_subject)
-        most = max(1, slices_per_subject // len(own)) if slices_per_subject else 0
-        jobs += [(subject, case, most) for case in own]
+        jobs += [(subject, case, max(slices_per_subject // len(own), slices_per_subject > 0)) for case in own]
 
     def work(job):
         cut = read(job[1])
-        if len(cut.keep) == 0:
-            warnings.warn(f"{job[0]}: no slice satisfies the slice rule; left out.", stacklevel=2)
-            return None
         keep = np.array(spread(cut.keep, job[2]), dtype=np.int64)
+        if len(keep) == 0:
+            return None
         labels = None if cut.labels is None else cut.labels[keep]
         return *fit_square(cut.images[keep], labels, image_size, cut.spacing, field), keep, len(cut.images)
 
-    images, labels, subjects, levels, spacings = [], [], [], [], []
-    first_level: dict[str, int] = {}
+    parts: dict[str, list] = {"images": [], "labels": [], "subjects": [], "levels": [], "spacing": []}
+    first_level = dict.fromkeys(files, 0)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for done, (job, result) in enumerate(zip(jobs, pool.map(work, jobs), strict=True), 1):
+        for done, ((subject, case, _), result) in enumerate(zip(jobs, pool.map(work, jobs), strict=True), 1):
             if progress:
                 progress(done, len(jobs))
             if result is None:
+                warnings.warn(f"{subject}: no slice satisfies the slice rule; left out.", stacklevel=2)
                 continue
-            image, label, spacing, keep, depth = result
-            subject = job[0]
-            images.append(image)
-            labels.append(label)
-            subjects += [subject] * len(keep)
-            levels.append(keep + first_level.get(subject, 0))
-            first_level[subject] = first_level.get(subject, 0) + depth
-            spacings.append(spacing)
-    if not images:
+            images, labels, spacing, keep, depth = result
+            if parts["images"] and images.shape[1] != parts["images"][0].shape[1]:
+                raise DataError(
+                    f"{case} has {images.shape[1]} channels, files before it {parts['images'][0].shape[1]}."
+                )
+            values = (images, labels, [subject] * len(keep), keep + first_level[subject], spacing)
+            for name, value in zip(parts, values, strict=True):
+                parts[name].append(value)
+            first_level[subject] += depth
+    if not parts["images"]:
         raise DataError("no slice of any subject satisfies the slice rule; check that this is the right source.")
-    spacing = float(np.median(spacings))
-    return {
-        "images": np.concatenate(images),
-        "labels": None if labels[0] is None else np.concatenate(labels),
-        "subjects": subjects,
-        "levels": np.concatenate(levels),
-        "spacing": (spacing, spacing),
-    }
+    spacing = float(np.median(parts.pop("spacing")))
+    if parts["labels"][0] is None:
+        del parts["labels"]
+    return {name: np.concatenate(value) for name, value in parts.items()} | {"spacing": (spacing, spacing)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ..fit import Method
+from ..training import Method
 from . import joint
 from .vae import BOTTOM, widths
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..data.slices import DataError, SliceSet, concatenate
-from ..fit import fit
+from ..training import fit
 from ..generators.joint import tensors_of
 from ..metrics.overlap import dice_per_subject
 from .augment import augment

@@ -1,0 +1,252 @@
+"""A user's own folder: every format, and every way in which such folders are untidy."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from medsynth_lib.data import folder
+from medsynth_lib.data.slices import DataError, split_subjects
+
+SIZES = dict(image_size=32, subjects=0, slices_per_subject=0, seed=0)
+pytestmark = pytest.mark.filterwarnings("ignore:.*no subjects.csv")
+ROWS, COLUMNS = np.mgrid[:40, :30]
+DISC = ((ROWS - 12) ** 2 + (COLUMNS - 10) ** 2 < 50).astype(np.uint8)  # upper left
+
+
+def picture(seed=0):
+    noise = np.random.default_rng(seed).normal(0, 4, DISC.shape)
+    return np.clip(60 + ROWS + 100 * DISC + noise, 0, 255).astype(np.uint8)
+
+
+def write(path, stem="a", image=None, mask=None, ending=".png", mask_ending=".png", **options):
+    """Save image and mask, by Pillow, as `stem`."""
+    for part, pixels, end in (("images", image, ending), ("labels", mask, mask_ending)):
+        (path / part).mkdir(parents=True, exist_ok=True)
+        if pixels is not None:
+            Image.fromarray(pixels).save(path / part / f"{stem}{end}", **(options if part == "images" else {}))
+
+
+def save_any(file, pixels):
+    if file.name.endswith((".nii", ".nii.gz")):
+        nib.save(nib.Nifti1Image(pixels[::-1, ::-1].T.copy(), np.eye(4)), file)  # to_axial turns it back
+    elif file.suffix == ".tif" and pixels.dtype.kind == "f":
+        tifffile.imwrite(file, pixels)
+    else:
+        Image.fromarray(pixels).save(file)
+
+
+FORMATS = {
+    "8-bit.png": lambda p: p,
+    "8-bit.JPG": lambda p: p,
+    "16-bit.png": lambda p: p.astype(np.uint16) * 200,
+    "rgb.jpeg": lambda p: np.repeat(p[..., None], 3, axis=2),
+    "rgba.PNG": lambda p: np.dstack([p, p, p, np.full_like(p, 255)]),
+    "16-bit.TIF": lambda p: p.astype(np.uint16) * 200,
+    "float.tif": lambda p: p.astype(np.float32) / 7 - 3,
+    "double.tif": lambda p: p.astype(np.float64) / 7,
+    "flat.nii": lambda p: p.astype(np.float32),
+    "flat.nii.gz": lambda p: p.astype(np.int16),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_picture(tmp_path, name):
+    write(tmp_path, name.partition(".")[0], mask=DISC)
+    save_any(tmp_path / "images" / name, FORMATS[name](picture()))
+    (tmp_path / "images" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "images" / "Thumbs.db").write_bytes(b"x")
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.images.shape == (1, 1, 32, 32) and slices.label_names == ("background", "foreground")
+    reference, _, _ = folder.pre.fit_square(
+        folder.pre.scale_intensity(picture()[None], np.ones(DISC.shape, bool), ["a"])[None], None, 32, (1, 1)
+    )
+    assert np.abs(slices.images - reference).mean() < (0.1 if name.lower().endswith(("jpg", "jpeg")) else 0.02)
+    assert slices.images[0, 0][slices.labels[0] == 1].mean() > 0.4, "mask lies on the disc"
+    assert "colour" not in slices.processing["files"] and "ending" not in slices.processing["files"]
+
+
+def test_volumes_and_stacks(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    rng = np.random.default_rng(0)
+    for k, shape in enumerate([(20, 24, 6), (10, 12, 4)]):
+        seg = np.zeros(shape, np.uint8)
+        seg[3:6, 3:6, 2] = 2
+        image = rng.normal(100, 10, shape)
+        image[..., 0] = 0  # an empty slice is not kept
+        affine = np.diag([2.0, 2.0, 5.0, 1.0])
+        nib.save(nib.Nifti1Image(image, affine), tmp_path / "images" / f"v{k}.nii.gz")
+        nib.save(nib.Nifti1Image(seg, affine), tmp_path / "labels" / f"v{k}.nii.gz")
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.levels.tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
+    assert slices.spacing == (48 / 32, 48 / 32) and slices.label_names == ("background", "label 1", "label 2")
+    tifffile.imwrite(tmp_path / "images" / "v2.tif", rng.integers(1, 255, (5, 9, 9), dtype=np.uint8))
+    tifffile.imwrite(tmp_path / "labels" / "v2.tif", np.zeros((5, 9, 9), np.uint8))
+    mixed = folder.load(tmp_path, **SIZES)
+    assert len(mixed) == 13 and mixed.spacing == (1.0, 1.0)
+
+
+def test_mixed_sizes_are_not_distorted(tmp_path):
+    write(tmp_path, "tall", picture(), DISC)
+    write(tmp_path, "large", np.repeat(np.repeat(picture(), 3, 0), 3, 1), np.repeat(np.repeat(DISC, 3, 0), 3, 1))
+    slices = folder.load(tmp_path, **SIZES)
+    for label in slices.labels:
+        high, wide = (np.ptp(axis) for axis in np.nonzero(label))
+        assert abs(high - wide) <= 1
+    assert (slices.images[:, 0, :, 0] == -1).all(), "padded left and right"
+
+
+def test_real_colour_is_averaged_and_said(tmp_path):
+    write(tmp_path, "a", np.dstack([picture(), picture() // 2, picture() // 3]), DISC)
+    slices = folder.load(tmp_path, **SIZES)
+    assert "1 real colour" in slices.processing["files"] and slices.channels == ("image",)
+
+
+def test_exif_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    write(tmp_path, "a", np.rot90(picture()).copy(), DISC, ending=".jpg", exif=exif.tobytes(), quality=95)
+    slices = folder.load(tmp_path, **SIZES)
+    assert "1 turned by EXIF" in slices.processing["files"]
+    assert slices.images[0, 0][slices.labels[0] == 1].mean() > 0.4, "mask lies on the disc"
+
+
+def test_jpeg_masks_are_snapped(tmp_path):
+    for k in range(3):
+        write(tmp_path, f"{k}", picture(k), DISC * 255 * (k > 0), mask_ending=".jpg")
+    slices = folder.load(tmp_path, **SIZES)
+    assert set(np.unique(slices.labels)) == {0, 1} and not slices.labels[0].any()
+    assert "2 of 3 masks were not clean" in slices.processing["labels"]
+
+
+@pytest.mark.parametrize("high", [1, 255, 65535])
+def test_binary_masks_of_any_depth(tmp_path, high):
+    write(tmp_path, "a", picture(), DISC.astype(np.uint16 if high > 255 else np.uint8) * high)
+    write(tmp_path, "b", picture(1), np.zeros_like(DISC))
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.labels[0].max() == 1 and not slices.labels[1].any() and len(slices.label_names) == 2
+
+
+def test_palette_mask_keeps_its_numbers(tmp_path):
+    write(tmp_path, "a", picture())
+    mask = Image.fromarray(DISC * 2, mode="P")
+    mask.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    mask.save(tmp_path / "labels" / "a.png")
+    assert set(np.unique(folder.load(tmp_path, **SIZES).labels)) == {0, 2}
+
+
+def test_without_labels(tmp_path):
+    write(tmp_path, "a", picture())
+    (tmp_path / "labels").rmdir()
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.labels is None and slices.label_names == ()
+
+
+def test_skull_stripped_background_is_minus_one(tmp_path):
+    image = picture() * (COLUMNS > 9)
+    write(tmp_path, "a", image.astype(np.uint8), DISC)
+    slices = folder.load(tmp_path, **{**SIZES, "image_size": 40})
+    assert (slices.images[0, 0, :, 5:15] == -1).all() and (slices.images[0, 0, :, 16:34] > -1).mean() > 0.9
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_subjects_csv(tmp_path, separator, recwarn):
+    for k in range(8):
+        write(tmp_path, f"{k}", picture(k), DISC)
+    rows = [f"images/{k}.png{separator}p{k // 2}" for k in range(7)] + [f"7{separator}p3"]
+    (tmp_path / "subjects.csv").write_text(
+        "\n".join([f"file{separator}subject", *rows]), encoding="utf-8-sig"
+    )  # as a spreadsheet writes it
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.unique_subjects() == ["p0", "p1", "p2", "p3"] and slices.levels.tolist() == [0, 1] * 4
+    assert not recwarn.list
+    few = folder.load(tmp_path, **{**SIZES, "subjects": 3, "slices_per_subject": 1})
+    assert len(few) == 3 == len(few.unique_subjects())
+
+
+def test_without_subjects_csv_it_warns(tmp_path):
+    write(tmp_path, "a", picture(), DISC)
+    with pytest.warns(UserWarning, match="cannot be guaranteed"):
+        slices = folder.load(tmp_path, **SIZES)
+    assert "cannot be guaranteed" in slices.processing["subjects"]
+
+
+def test_identical_images_and_spare_masks_are_counted(tmp_path):
+    for k in range(4):
+        write(tmp_path, f"{k}", picture(min(k, 2)), DISC)
+    write(tmp_path, "spare", None, DISC)
+    (tmp_path / "images" / "readme.txt").write_text("x")
+    slices = folder.load(tmp_path, **SIZES)
+    said = slices.processing["files"]
+    assert "1 identical images" in said and "1 masks without an image" in said and "1 files with an unknown" in said
+    assert split_subjects(slices, 0).duplicate_images == 1
+
+
+def no_mask(path):
+    (path / "labels" / "a.png").unlink()
+
+
+def garbage(path):
+    (path / "images" / "a.png").write_bytes(b"not a picture")
+
+
+def truncated(path):
+    file = path / "images" / "a.png"
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def bad_csv(path):
+    (path / "subjects.csv").write_text("name;patient\na.png;1\n")
+
+
+def short_csv(path):
+    (path / "subjects.csv").write_text("file,subject\na.png,1\n")
+
+
+def nan_image(path):
+    (path / "images" / "a.png").unlink()
+    tifffile.imwrite(path / "images" / "a.tif", np.full(DISC.shape, np.nan, np.float32))
+
+
+def two_encodings(path):
+    write(path, "a", None, DISC * 255)
+
+
+def jpeg_numbers(path):
+    (path / "labels" / "a.png").unlink()
+    write(path, "a", None, DISC, mask_ending=".jpg")
+
+
+def no_images(path):
+    for file in (path / "images").iterdir():
+        file.unlink()
+
+
+BROKEN = {
+    "a.png has no mask": no_mask,
+    "a.png cannot be read": garbage,
+    "a.png cannot be read.*": truncated,
+    "labels.a.png has shape .*its image": lambda path: write(path, "a", None, DISC[:-1]),
+    "a.png is constant": lambda path: write(path, "a", np.full(DISC.shape, 9, np.uint8)),
+    "a.tif holds NaN": nan_image,
+    "labels.a.png is a mask in colour": lambda path: write(path, "a", None, np.dstack([DISC * 200, DISC, DISC])),
+    "a.png holds value 130": lambda path: write(path, "a", None, DISC * 130 + (ROWS > 30).astype(np.uint8) * 255),
+    "b.png holds label numbers": two_encodings,
+    "JPEG cannot keep label numbers": jpeg_numbers,
+    "share the name 'a'": lambda path: write(path, "a", picture(), ending=".jpg"),
+    "needs the columns file,subject": bad_csv,
+    "does not name b.png": short_csv,
+    "holds no image": no_images,
+    "images does not exist": lambda path: (path / "images").rename(path / "pictures"),
+}
+
+
+@pytest.mark.parametrize("sentence", BROKEN)
+def test_broken_folders_are_named(tmp_path, sentence):
+    write(tmp_path, "a", picture(0), DISC)
+    write(tmp_path, "b", picture(1), DISC)
+    BROKEN[sentence](tmp_path)
+    with pytest.raises(DataError, match=sentence):
+        folder.load(tmp_path, **SIZES)

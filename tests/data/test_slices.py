@@ -1,0 +1,133 @@
+"""SliceSet and the split by subject."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medsynth_lib.data.slices import PARTS, DataError, SliceSet, Split, concatenate, split_subjects
+
+
+def make(subjects=10, per_subject=3, size=8, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    n = subjects * per_subject
+    values = dict(
+        images=rng.uniform(-1, 1, (n, 2, size, size)).astype(np.float32),
+        labels=rng.integers(0, 3, (n, size, size)).astype(np.uint8),
+        classes=rng.integers(0, 2, n),
+        subjects=[f"s{k // per_subject:02d}" for k in range(n)],
+        levels=np.tile(np.arange(per_subject), subjects),
+        channels=("T1", "T2"),
+        label_names=("background", "core", "rim"),
+        class_names=("normal", "ill"),
+        spacing=(0.5, 0.5),
+        source="made",
+        processing={"intensity": "none"},
+    )
+    return SliceSet(**{**values, **changes})
+
+
+def test_split_is_disjoint_whole_and_seeded():
+    slices = make(subjects=20)
+    split = split_subjects(slices, seed=3)
+    parts = [set(getattr(split, part)) for part in PARTS]
+    assert [len(part) for part in parts] == [12, 4, 4]
+    assert set.union(*parts) == set(slices.unique_subjects()) and sum(map(len, parts)) == 20
+    assert split == split_subjects(slices, seed=3)
+    assert split.hash() != split_subjects(slices, seed=4).hash()
+    assert sum(len(split.part(slices, part)) for part in PARTS) == len(slices)
+
+
+def test_identical_images_are_tied_together():
+    slices = make(subjects=12)
+    images = slices.images.copy()
+    images[0] = images[6] = images[30]  # subjects 0, 2 and 10 share a picture
+    slices = make(subjects=12, images=images)
+    for seed in range(20):
+        split = split_subjects(slices, seed)
+        assert split.duplicate_images == 2
+        owners = [{"s00", "s02", "s10"} & set(getattr(split, part)) for part in PARTS]
+        assert sorted(map(len, owners)) == [0, 0, 3]
+
+
+def test_empty_slices_tie_nobody():
+    slices = make(subjects=6)
+    images = slices.images.copy()
+    images[::3] = -1
+    assert split_subjects(make(subjects=6, images=images), 0).duplicate_images == 0
+
+
+def test_too_few_subjects():
+    with pytest.raises(DataError, match="2 independent subject"):
+        split_subjects(make(subjects=2), 0)
+
+
+def test_save_load_round_trip_is_memory_mapped(tmp_path):
+    slices = make()
+    loaded = SliceSet.load(slices.save(tmp_path / "set"))
+    assert isinstance(loaded.images, np.memmap)
+    assert loaded.hash() == slices.hash()
+    for name in ("channels", "label_names", "class_names", "spacing", "source", "processing"):
+        assert getattr(loaded, name) == getattr(slices, name)
+    assert not (tmp_path / "set.part").exists()
+    slices.select(np.arange(5)).save(tmp_path / "set")  # saved again: replaced as a whole
+    assert len(SliceSet.load(tmp_path / "set")) == 5
+
+
+@pytest.mark.parametrize("damage", ["no dataset.json", "cut images", "broken json", "cut csv", "no images"])
+def test_corrupt_folder(tmp_path, damage):
+    folder = make().save(tmp_path / "set")
+    if damage == "no dataset.json":
+        (folder / "dataset.json").unlink()
+    elif damage == "cut images":
+        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:500])
+    elif damage == "broken json":
+        (folder / "dataset.json").write_text("{")
+    elif damage == "cut csv":
+        (folder / "slices.csv").write_text("subject,level\ns00,0\n")
+    else:
+        (folder / "images.npy").unlink()
+    with pytest.raises(DataError):
+        SliceSet.load(folder)
+
+
+def test_split_round_trip_and_edited_split(tmp_path):
+    split = split_subjects(make(), 0)
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+    record = json.loads((tmp_path / "split.json").read_text())
+    record["gen_train"].append(record["test"].pop())
+    (tmp_path / "split.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="changed after it was written"):
+        Split.load(tmp_path / "split.json")
+    with pytest.raises(DataError, match="unknown part"):
+        split.part(make(), "validation")
+
+
+GOOD = make()
+BAD = {
+    "expected float32": dict(images=GOOD.images.astype(np.float64)),
+    "no slices are left": dict(images=GOOD.images[:0]),
+    "channel names": dict(channels=("T1",)),
+    "but 30 subject ids": dict(images=GOOD.images[:3]),
+    "NaN": dict(images=np.where(GOOD.images > 0.9, np.float32("nan"), GOOD.images)),
+    "rescale them": dict(images=GOOD.images * 3),
+    "make them match": dict(labels=GOOD.labels[:, :4]),
+    "label value 2 has no name": dict(label_names=("background", "core")),
+    "whole numbers": dict(classes=GOOD.classes.astype(float)),
+    "class value has no name": dict(class_names=("normal",)),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_bad_input_has_its_sentence(sentence):
+    with pytest.raises(DataError, match=sentence):
+        make(**BAD[sentence])
+
+
+def test_concatenate_and_describe():
+    both = concatenate(make(seed=0), make(seed=1))
+    assert len(both) == 60 and both.labels.shape == (60, 8, 8)
+    assert both.describe()["slices_with_label_percent"]["core"] == 100.0
+    with pytest.raises(DataError, match="differ"):
+        concatenate(make(), make(channels=("a", "b")))

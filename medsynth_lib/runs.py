@@ -17,9 +17,9 @@ import torch
 from .checkpoints import write_json
 from .data import registry
 from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
-from .training import make_fabric, step_seed
 from .profiles import Profile, profile
 from .progress import Progress, clock
+from .training import make_fabric, step_seed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "monai", "diffusers", "lightning-fabric", "nilearn", "numpy", "scipy", "scikit-image")

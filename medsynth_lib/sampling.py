@@ -11,9 +11,9 @@ import torch
 
 from .checkpoints import load_weights, write_atomically, write_json
 from .data.slices import SliceSet
-from .training import step_seed
 from .generators.joint import to_slices
 from .progress import Progress
+from .training import step_seed
 
 SHARD = 64  # pictures per shard: sampled at once, written at once
 

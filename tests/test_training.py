@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from medsynth_lib import training as loop
 from medsynth_lib.checkpoints import CheckpointError
-from medsynth_lib.training import Method, TrainingError, batch_indices, fit
 from medsynth_lib.generators.vae import VAE
+from medsynth_lib.training import Method, TrainingError, batch_indices, fit
 
 PROGRAM = Path(__file__).with_name("killed_training.py")
 

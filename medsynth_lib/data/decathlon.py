@@ -146,8 +146,8 @@ def download(folder: str, root: Path) -> None:
         (side / folder).rename(root / folder)
     except Exception as error:  # without network MONAI raises a bare Exception
         raise DataError(
-            f"{folder} is not in {root} and could not be downloaded or unpacked ({error}): fetch {address} on a machine with "
-            f"network, unpack it, and set MEDSYNTH_DATA to the folder that holds {folder}/ (now {root})."
+            f"{folder} is not in {root} and could not be downloaded or unpacked ({error}): fetch {address} on a "
+            f"machine with network, unpack it, and set MEDSYNTH_DATA to the folder that holds {folder}/ (now {root})."
         ) from error
     shutil.rmtree(side, ignore_errors=True)
 

@@ -30,7 +30,8 @@ class Generator(nn.Module):
         for inputs, outputs in zip(ws, ws[1:], strict=False):
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.net = nn.Sequential(*layers, nn.ConvTranspose2d(ws[-1], shape.joint, 4, stride=2, padding=1))
+        # The last doubling is a pixel shuffle: a transposed convolution to so few channels is slow on every device.
+        self.net = nn.Sequential(*layers, nn.Conv2d(ws[-1], 4 * shape.joint, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, z: Tensor) -> Tensor:
         out = self.net(z)
@@ -47,8 +48,8 @@ class Discriminator(nn.Module):
         super().__init__()
         norm = spectral_norm if spectral else (lambda layer: layer)
         ws = widths(shape.size, width)
-        layers = []
-        for inputs, outputs in zip([shape.joint, *ws], ws, strict=False):
+        layers = [nn.PixelUnshuffle(2), norm(nn.Conv2d(4 * shape.joint, ws[0], 3, padding=1)), nn.LeakyReLU(0.2)]
+        for inputs, outputs in zip(ws, ws[1:], strict=False):
             layers += [norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
         self.net = nn.Sequential(*layers, nn.Flatten(), norm(nn.Linear(ws[-1] * BOTTOM**2, 1)))
 
@@ -62,15 +63,13 @@ def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
     Shown to D on real and generated pictures alike (DiffAugment, Zhao et al. 2020), it cannot leak into G's samples
     and keeps D from memorizing a small training set.
     """
-    b, _, h, w = x.shape
+    b, c, h, w = x.shape
     reach = max(1, round(ratio * h))
-    padded = F.pad(x, [reach] * 4, mode="replicate")
-    dy, dx = torch.randint(0, 2 * reach + 1, (2, b, 1), device=x.device)
-    rows = (dy + torch.arange(h, device=x.device))[:, None, :, None]
-    columns = (dx + torch.arange(w, device=x.device))[:, None, None, :]
-    batch = torch.arange(b, device=x.device)[:, None, None, None]
-    channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
-    return padded[batch, channel, rows, columns]
+    dy, dx = torch.randint(-reach, reach + 1, (2, b, 1), device=x.device)
+    rows = (dy + torch.arange(h, device=x.device)).clamp(0, h - 1)[:, :, None]
+    columns = (dx + torch.arange(w, device=x.device)).clamp(0, w - 1)[:, None, :]
+    pixel = (rows * w + columns).view(b, 1, h * w).expand(b, c, h * w)
+    return x.flatten(2).gather(2, pixel).view(b, c, h, w)
 
 
 class DCGAN(Method):
@@ -111,7 +110,7 @@ class DCGAN(Method):
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real pictures (1 = D knows them all)."""
         view = shift if self.augment else (lambda x: x)
-        on_real, on_fake = self.discriminator(view(real)).float(), self.discriminator(view(fake)).float()
+        on_real, on_fake = self.discriminator(view(torch.cat([real, fake]))).float().chunk(2)
         loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
         return {"d": loss, "d_sign_real": on_real.sign().mean()}
 
@@ -129,10 +128,12 @@ class DCGAN(Method):
         self.backward(losses["d"])
         optimisers["discriminator"].step()
 
+        self.discriminator.requires_grad_(False)  # G's step needs no gradients of D's weights
         losses["g"] = self.generator_loss(fake)
         optimisers["generator"].zero_grad()
         self.backward(losses["g"])
         optimisers["generator"].step()
+        self.discriminator.requires_grad_(True)
         return losses
 
     @torch.no_grad()

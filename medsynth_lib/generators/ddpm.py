@@ -112,12 +112,13 @@ class DDPM(Method):
         return {"eps_mse": loss}
 
     def solver(self, steps: int | None = None) -> DPMSolverMultistepScheduler:
-        """DPM-Solver++(2M) on the training's noise schedule."""
+        """DPM-Solver++(2M), its steps spaced evenly in log signal-to-noise ratio (Lu et al. 2022).
+
+        Even steps in t spend almost none near the clean picture: for Gaussian data of deviation 0.1 they return 0.05
+        at 20 evaluations, where this spacing returns 0.100 (tests/generators/test_ddpm.py).
+        """
         solver = DPMSolverMultistepScheduler.from_config(
-            self.schedule_of_noise.config,
-            algorithm_type="dpmsolver++",
-            solver_order=2,
-            timestep_spacing="linspace",
+            self.schedule_of_noise.config, algorithm_type="dpmsolver++", solver_order=2, use_lu_lambdas=True
         )
         solver.set_timesteps(steps or self.solver_steps)
         solver.set_begin_index(0)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..data.slices import DataError, SliceSet, concatenate
-from ..training import fit
 from ..generators.joint import tensors_of
 from ..metrics.overlap import dice_per_subject
+from ..training import fit
 from .augment import augment
 from .unet import UNetSegmenter
 

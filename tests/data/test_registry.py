@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_brats import OLD, write_case
 from test_decathlon import write_task
 
@@ -55,9 +56,6 @@ def test_every_source_can_be_loaded(tmp_path, monkeypatch):
     write_task(tmp_path, "braintumour")
     write_case(tmp_path / "b" / "BraTS20_Training_001", "BraTS20_Training_001", OLD, 4)
     (tmp_path / "f" / "images").mkdir(parents=True)
-    np.random.default_rng(0).integers(0, 255, (9, 9), dtype=np.uint8)
-    from PIL import Image
-
     Image.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9)).save(tmp_path / "f" / "images" / "a.png")
     (tmp_path / "medmnist").mkdir()
     images, labels = np.zeros((2, 28, 28), np.uint8), np.zeros((2, 1), np.uint8)

@@ -1,0 +1,116 @@
+"""All metrics.json of a run -> one record per generator (report.json), one table. Notebook 07 writes and shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .checkpoints import write_json
+from .runs import Run
+
+COLUMNS = (
+    # heading, key in the record, format
+    ("generator", "generator", "{}"),
+    ("parameters", "parameters", "{:,}"),
+    ("training s", "train_seconds", "{:,.0f}"),
+    ("samples/s", "sample_images_per_second", "{:,.1f}"),
+    ("Dice real", "dice_real", "interval"),
+    ("Dice synthetic", "dice_synthetic", "interval"),
+    ("Dice both", "dice_both", "interval"),
+    ("ratio synthetic/real", "dice_ratio", "interval"),
+    ("distance", "distance", "{:.2f}"),
+    ("its floor", "distance_floor", "{:.2f}"),
+    ("copies flagged %", "copies_flagged_percent", "{:.1f}"),
+    ("expected %", "copies_expected_percent", "{:.1f}"),
+)
+
+
+class ReportError(RuntimeError):
+    """A result that a notebook needs is missing or stems from other data; the sentence says which notebook to run."""
+
+
+def trained_generators(run: Run) -> dict[str, dict]:
+    """metrics.json of every generator notebook of this run: {generator name: metrics + "folder"}.
+
+    Raises ReportError when there is none, or when one was made from other data or another split than the run's.
+    """
+    found = {}
+    for path in sorted(run.path("x").parent.glob("*/metrics.json")):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        if "generator" in metrics:
+            found[metrics["generator"]] = {**metrics, "folder": path.parent}
+    if not found:
+        raise ReportError(f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan or 05_ddpm first.")
+    now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
+    for metrics in found.values():
+        if any(metrics["run"][key] != value for key, value in now.items()):
+            raise ReportError(f"{metrics['folder']} was made from other data than 00_data holds now; run it again.")
+    return found
+
+
+def notebook_metrics(run: Run, notebook: str) -> dict:
+    """metrics.json of one notebook; ReportError when it has not finished."""
+    path = run.path(notebook) / "metrics.json"
+    if not path.is_file():
+        raise ReportError(f"{path} is missing; run {notebook} first.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def generator_record(metrics: dict, dice: dict | None, distance: dict, audit: dict) -> dict:
+    """One line of the report from what the notebooks measured; dice is None where the data have no masks."""
+    training, dice = metrics["training"], dice or {}
+    return {
+        "generator": metrics["generator"],
+        "parameters": training["parameters"],
+        "train_images": training["images"],
+        "train_unique_images": training["unique_images"],
+        "train_seconds": training["seconds"],
+        "train_device": f"{training['device']}, {training['threads']} thread(s)",
+        "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
+        **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},
+        **distance,
+        **audit,
+        "masks": metrics["masks"],
+    }
+
+
+def write_report(run: Run, records: list[dict]) -> Path:
+    """report.json beside the notebooks' folders: the run's own record and one record per generator."""
+    path = run.folder.parent / "report.json"
+    write_json(path, {"run": run.record(), "generators": records})
+    return path
+
+
+def cell(value, form: str) -> str:
+    if value is None:
+        return "-"
+    if form == "interval":
+        return f"{value['mean']:.3f} [{value['ci95'][0]:.3f}, {value['ci95'][1]:.3f}]"
+    return form.format(value)
+
+
+def table(records: list[dict]) -> list[list[str]]:
+    """Heading and one row of text per generator."""
+    rows = [[cell(record.get(key), form) for _, key, form in COLUMNS] for record in records]
+    return [[heading for heading, _, _ in COLUMNS], *rows]
+
+
+def markdown_table(records: list[dict]) -> str:
+    rows = table(records)
+    rule = ["---"] * len(rows[0])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+
+def print_table(folder: Path) -> None:
+    """The results of one run folder, one generator per column so that it fits a terminal."""
+    path = Path(folder) / "report.json"
+    if not path.is_file():
+        raise ReportError(f"{path} is missing; run make reproduce first.")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    columns = list(zip(*table(report["generators"]), strict=True))
+    widths = [max(len(row[i]) for row in columns) for i in range(len(columns[0]))]
+    run = report["run"]
+    print(f"\n{run['profile']} / {run['data']} / seed {run['seed']} (95 % confidence intervals over test subjects)\n")
+    for row in columns:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
+    print(f"\n{path}")

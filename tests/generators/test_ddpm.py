@@ -1,0 +1,64 @@
+"""The diffusion model: identities of the noise process, and a solver that reaches a known distribution."""
+
+import pytest
+import torch
+
+from medsynth_lib.generators.ddpm import DDPM, TIMESTEPS, noise_schedule
+
+
+@pytest.fixture
+def ddpm():
+    torch.manual_seed(0)
+    return DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1, solver_steps=5)
+
+
+def test_schedule_is_ho_et_al():
+    alphas = torch.cumprod(1 - torch.linspace(1e-4, 0.02, TIMESTEPS), 0)
+    assert torch.allclose(noise_schedule().alphas_cumprod, alphas, rtol=1e-4)
+    assert alphas[-1] < 1e-4  # nothing of the picture is left at the last step
+
+
+def test_predictor_turns_v_into_epsilon_exactly(ddpm, monkeypatch):
+    """With the true v as the U-Net's answer, the predictor returns the true noise."""
+    x0, eps = torch.randn(4, 5, 16, 16), torch.randn(4, 5, 16, 16)
+    t = torch.tensor([0, 10, 500, 999])
+    a = noise_schedule().alphas_cumprod[t].view(-1, 1, 1, 1)
+    v = a.sqrt() * eps - (1 - a).sqrt() * x0
+    answer = type("Answer", (), {"sample": torch.nn.functional.pixel_unshuffle(v, 2)})
+    monkeypatch.setattr(ddpm.predictor.unet, "forward", lambda x, t: answer)
+    xt = a.sqrt() * x0 + (1 - a).sqrt() * eps
+    assert torch.allclose(ddpm.predictor(xt, t), eps, atol=1e-4)
+
+
+def test_loss_is_the_mean_squared_error_of_the_noise(ddpm):
+    images = torch.rand(4, 2, 16, 16) * 2 - 1
+    labels = torch.randint(0, 3, (4, 16, 16), dtype=torch.uint8)
+    ddpm.predictor.forward = lambda x, t: torch.zeros_like(x)
+    torch.manual_seed(1)
+    loss = ddpm.loss(images, labels)
+    torch.manual_seed(1)
+    noise = torch.randn(4, 5, 16, 16)
+    assert loss.item() == pytest.approx(noise.pow(2).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "s"), [(10, 0.3), (20, 0.1), (20, 0.3)])
+def test_solver_reaches_a_known_gaussian(ddpm, steps, s):
+    """For data N(m, s^2) the best noise guess is known in closed form; its samples must have mean m and deviation s."""
+    m = 0.3
+    alphas = noise_schedule().alphas_cumprod
+
+    def exact(x, t):
+        a = alphas[t].view(-1, 1, 1, 1)
+        return (1 - a).sqrt() * (x - a.sqrt() * m) / (a * s**2 + 1 - a)
+
+    ddpm.predictor.forward = exact
+    images, _ = ddpm.sample(64, seed=0, steps=steps)
+    assert images.mean().item() == pytest.approx(m, abs=0.01)
+    assert images.std().item() == pytest.approx(s, rel=0.05)
+
+
+def test_samples_have_the_joint_shape_and_follow_the_seed(ddpm):
+    images, labels = ddpm.sample(3, seed=4)
+    assert images.shape == (3, 2, 16, 16) and labels.shape == (3, 16, 16)
+    assert torch.isfinite(images).all() and labels.max() <= 2
+    assert torch.equal(images, ddpm.sample(3, seed=4)[0])

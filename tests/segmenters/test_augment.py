@@ -1,0 +1,34 @@
+"""Augmentation: image and label move together, and nothing leaves its range."""
+
+import torch
+
+from medsynth_lib.segmenters.augment import augment
+
+
+def test_label_follows_the_image():
+    """A bright square and its label stay on the same pixels, up to interpolation at the border."""
+    images = -torch.ones(32, 1, 32, 32)
+    images[:, :, 8:20, 10:24] = 0.5
+    labels = (images[:, 0] > 0).to(torch.uint8)
+    torch.manual_seed(0)
+    out = augment({"images": images, "labels": labels})
+    seen = out["images"][:, 0] > -0.4
+    overlap = 2 * (seen & (out["labels"] > 0)).sum() / (seen.sum() + (out["labels"] > 0).sum())
+    assert overlap > 0.95
+    assert not torch.equal(out["labels"], labels)
+
+
+def test_values_stay_in_range_and_background_stays_black():
+    images = torch.rand(16, 2, 24, 24) * 2 - 1
+    images[:, :, :4] = -1
+    torch.manual_seed(1)
+    out = augment({"images": images, "labels": torch.zeros(16, 24, 24, dtype=torch.uint8)})["images"]
+    assert out.min() == -1 and out.max() <= 1
+    black = augment({"images": -torch.ones(4, 1, 24, 24), "labels": torch.zeros(4, 24, 24, dtype=torch.uint8)})
+    assert (black["images"] == -1).all()
+
+
+def test_no_new_label_values():
+    labels = torch.randint(0, 2, (8, 24, 24), dtype=torch.uint8) * 3
+    out = augment({"images": torch.zeros(8, 1, 24, 24), "labels": labels})["labels"]
+    assert set(out.unique().tolist()) <= {0, 3} and out.dtype == torch.uint8

@@ -1,0 +1,37 @@
+"""The table of sizes: complete, and ordered from small to large."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from medsynth_lib.profiles import MINUTES, PROFILES, profile
+
+
+def test_the_four_profiles_grow():
+    names = ["smoke", "demo", "gpu", "paper"]
+    assert list(PROFILES) == names == list(MINUTES)
+    for small, large in zip(names, names[1:], strict=False):
+        a, b = PROFILES[small], PROFILES[large]
+        assert a.data.image_size < b.data.image_size
+        assert a.ddpm.images < b.ddpm.images and a.segmentation.steps < b.segmentation.steps
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_sizes_fit_together(name):
+    sizes = PROFILES[name]
+    size, levels = sizes.data.image_size, len(sizes.ddpm.channels)
+    assert size & (size - 1) == 0, "VAE and GAN halve the picture down to 4 pixels"
+    assert size // sizes.ddpm.patch >= 2 ** (levels - 1)
+    assert all(width % 8 == 0 for width in sizes.ddpm.channels), "group norm with 8 groups"
+
+
+def test_a_profile_cannot_be_changed_or_get_unknown_keys():
+    with pytest.raises(FrozenInstanceError):
+        PROFILES["demo"].synthetic = 3
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        replace(PROFILES["demo"].vae, betta=2.0)
+
+
+def test_unknown_profile_lists_the_known():
+    with pytest.raises(ValueError, match="known profiles: smoke, demo, gpu, paper"):
+        profile("large")

@@ -1,0 +1,55 @@
+"""The report: complete records, stale results refused, a table a terminal can show."""
+
+import json
+
+import pytest
+
+from medsynth_lib import report
+
+
+def interval(mean):
+    return {"mean": mean, "ci95": [mean - 0.01, mean + 0.01], "n": 5}
+
+
+METRICS = {
+    "generator": "vae",
+    "training": {
+        "parameters": 1234567,
+        "images": 1000,
+        "unique_images": 10,
+        "seconds": 61.5,
+        "device": "cpu",
+        "threads": 1,
+    },
+    "sampling": {"samples": 5, "sample_images_per_second": 321.0},
+    "masks": {},
+}
+DICE = {name: interval(0.8) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")}
+DISTANCE = {"distance": 4.0, "distance_floor": 2.0}
+AUDIT = {"copies_flagged_percent": 1.5, "copies_expected_percent": 1.0}
+
+
+def test_a_record_holds_what_the_report_promises():
+    record = report.generator_record(METRICS, DICE, DISTANCE, AUDIT)
+    promised = {key for _, key, _ in report.COLUMNS} | {"train_images"}
+    assert promised <= record.keys()
+
+
+def test_data_without_masks_leave_dice_open():
+    record = report.generator_record(METRICS, None, DISTANCE, AUDIT)
+    assert record["dice_ratio"] is None
+    assert "| - |" in report.markdown_table([record])
+
+
+def test_table_prints_intervals(tmp_path, capsys):
+    records = [report.generator_record(METRICS, DICE, DISTANCE, AUDIT)]
+    run = {"profile": "smoke", "data": "phantom", "seed": 0}
+    (tmp_path / "report.json").write_text(json.dumps({"run": run, "generators": records}))
+    report.print_table(tmp_path)
+    text = capsys.readouterr().out
+    assert "0.800 [0.790, 0.810]" in text and "1,234,567" in text and "smoke / phantom / seed 0" in text
+
+
+def test_a_missing_report_says_what_to_run(tmp_path):
+    with pytest.raises(report.ReportError, match="make reproduce"):
+        report.print_table(tmp_path)

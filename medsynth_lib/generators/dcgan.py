@@ -30,8 +30,7 @@ class Generator(nn.Module):
         for inputs, outputs in zip(ws, ws[1:], strict=False):
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
-        # The last doubling is a pixel shuffle: a transposed convolution to so few channels is slow on every device.
-        self.net = nn.Sequential(*layers, nn.Conv2d(ws[-1], 4 * shape.joint, 3, padding=1), nn.PixelShuffle(2))
+        self.net = nn.Sequential(*layers, nn.ConvTranspose2d(ws[-1], shape.joint, 4, stride=2, padding=1))
 
     def forward(self, z: Tensor) -> Tensor:
         out = self.net(z)
@@ -48,8 +47,8 @@ class Discriminator(nn.Module):
         super().__init__()
         norm = spectral_norm if spectral else (lambda layer: layer)
         ws = widths(shape.size, width)
-        layers = [nn.PixelUnshuffle(2), norm(nn.Conv2d(4 * shape.joint, ws[0], 3, padding=1)), nn.LeakyReLU(0.2)]
-        for inputs, outputs in zip(ws, ws[1:], strict=False):
+        layers = []
+        for inputs, outputs in zip([shape.joint, *ws], ws, strict=False):
             layers += [norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
         self.net = nn.Sequential(*layers, nn.Flatten(), norm(nn.Linear(ws[-1] * BOTTOM**2, 1)))
 
@@ -89,15 +88,16 @@ class DCGAN(Method):
         learning_rate: float = 2e-4,
         spectral: bool = True,
         augment: bool = True,
+        two_scales: float = 2.0,
     ):
         self.shape = joint.Shape(channels, labels, size)
         self.width, self.latent, self.learning_rate = width, latent, learning_rate
-        self.spectral, self.augment = spectral, augment
+        self.spectral, self.augment, self.two_scales = spectral, augment, two_scales
         self.generator = Generator(self.shape, width, latent)
         self.discriminator = Discriminator(self.shape, width, spectral)
 
     def config(self) -> dict:
-        names = ("width", "latent", "learning_rate", "spectral", "augment")
+        names = ("width", "latent", "learning_rate", "spectral", "augment", "two_scales")
         return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
 
     def optimisers(self) -> dict:
@@ -105,7 +105,7 @@ class DCGAN(Method):
             return torch.optim.Adam(net.parameters(), lr=factor * self.learning_rate, betas=(0.5, 0.999), fused=True)
 
         # Two time scales (Heusel 2017): D learns faster than G.
-        return {"generator": adam(self.generator, 1.0), "discriminator": adam(self.discriminator, 2.0)}
+        return {"generator": adam(self.generator, 1.0), "discriminator": adam(self.discriminator, self.two_scales)}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real pictures (1 = D knows them all)."""

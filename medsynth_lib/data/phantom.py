@@ -1,0 +1,305 @@
+"""The default source: a SIMULATED glioma MR phantom. No patient, no download, unlimited held-out subjects.
+
+A real average anatomy (grey- and white-matter maps of the ICBM 152 2009a template, Fonov et al. 2011, as bundled with
+nilearn) is deformed for every subject by a smooth random map; a lesion grows in white matter (necrotic core, enhancing
+rim, oedema that follows white matter) and pushes the tissue around it (mass effect); the MR signal equations then
+give T1, T1ce, T2 and FLAIR with partial volume, bias field and Rician noise. Labels follow BraTS.
+
+Anatomy, growth and mass effect live on one coarse 3-D grid of 3 mm; the slices are sampled from it at full resolution.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+from nilearn import datasets
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label, map_coordinates
+from skimage.graph import MCP_Geometric
+
+from .phantom_physics import CHANNELS, TISSUES, rician, signal, vary
+from .slices import DataError, SliceSet
+
+LABEL_NAMES = ("background", "necrotic core", "oedema", "enhancing tumour")
+FIELD_OF_VIEW = 192.0  # mm, in plane
+COARSE = 3.0  # mm, grid of deformation and growth
+LEVELS = (-24.0, 57.0)  # mm above the anterior commissure: slices with both hemispheres and ventricles
+CENTRE_Y = -18.0  # mm, middle of the brain from front to back in the template
+# Amplitude and scale in mm of the two random deformation fields
+DEFORMATIONS = ((4.0, 14.0), (1.2, 6.0))
+# Radius of the tumour core: log-normal with this median (mm) and deviation of the logarithm
+CORE_RADIUS = (13.0, 0.30)
+NOISE = 0.02  # of the brightest tissue signal
+RNG = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Template:
+    """Grey, white and brain maps on a regular grid: float32 [3, X, Y, Z] in 0-1, first voxel at `origin` mm."""
+
+    maps: np.ndarray
+    origin: np.ndarray
+    step: float
+
+
+@functools.cache
+def template(step: float) -> Template:
+    """The ICBM 152 maps, smoothed against aliasing and thinned to about `step` mm; cached per process."""
+    grey, white, brain = (
+        load(resolution=1)
+        for load in (
+            datasets.load_mni152_gm_template,
+            datasets.load_mni152_wm_template,
+            datasets.load_mni152_brain_mask,
+        )
+    )
+    maps = np.stack([np.asarray(image.dataobj, dtype=np.float32) for image in (grey, white, brain)])
+    maps[:2] /= np.maximum(maps[0] + maps[1], 1.0)
+    thin = max(1, int(step))
+    maps = np.stack([gaussian_filter(m, 0.45 * (step - 1)) for m in maps]) if step > 1 else maps
+    return Template(np.ascontiguousarray(maps[:, ::thin, ::thin, ::thin]), grey.affine[:3, 3], float(thin))
+
+
+def smooth_noise(rng: RNG, shape, scale: float) -> np.ndarray:
+    """Gaussian field of unit variance and correlation length `scale` (in voxels)."""
+    field = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), scale, mode="wrap")
+    return field / max(float(field.std()), 1e-6)
+
+
+def sample(maps: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Trilinear values of `maps` [K, X, Y, Z] at voxel positions `at` [3, ...]; 0 outside."""
+    return np.stack([map_coordinates(m, at, order=1, mode="constant") for m in maps])
+
+
+def coarse_grid() -> np.ndarray:
+    """Positions in mm [3, X, Y, Z] of the coarse grid: x left to right, y back to front, z up."""
+    half = FIELD_OF_VIEW / 2 - COARSE / 2
+    x = np.arange(-half, half + 1e-3, COARSE, dtype=np.float32)
+    z = np.arange(LEVELS[0] - 15, LEVELS[1] + 15, COARSE, dtype=np.float32)
+    return np.stack(np.meshgrid(x, x + CENTRE_Y, z, indexing="ij"))
+
+
+def deformation(rng: RNG, grid: np.ndarray) -> np.ndarray:
+    """Where each grid point comes from in the template, mm [3, X, Y, Z]: affine head shape plus smooth random maps."""
+    angle = np.deg2rad(3.0) * rng.standard_normal()
+    scale = 1 + 0.04 * rng.standard_normal(3)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    matrix = (turn / scale).astype(np.float32)
+    centre = np.array([0, CENTRE_Y, 0], np.float32).reshape(3, 1, 1, 1)
+    offset = np.array([1, 1, 2], np.float32).reshape(3, 1, 1, 1) * rng.standard_normal((3, 1, 1, 1), dtype=np.float32)
+    out = np.tensordot(matrix, grid - centre, axes=1) + centre + offset
+    for amplitude, length in DEFORMATIONS:
+        out += amplitude * np.stack([smooth_noise(rng, grid.shape[1:], length / COARSE) for _ in range(3)])
+    return out
+
+
+def fractions(kind: Template, source: np.ndarray) -> np.ndarray:
+    """Grey, white and brain at template positions `source` in mm [3, ...] -> [3, ...]."""
+    at = (source - kind.origin.reshape(3, *[1] * (source.ndim - 1))) / kind.step
+    return sample(kind.maps, at.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """Signed fields on the coarse grid, in mm, positive inside: core, rim's inner border, oedema."""
+
+    core: np.ndarray
+    necrosis: np.ndarray
+    oedema: np.ndarray
+    centre: np.ndarray  # mm
+    radius: float  # mm, of the core
+
+
+def seed_point(rng: RNG, grid: np.ndarray, tissue: np.ndarray, radius: float) -> np.ndarray:
+    """A white-matter point, drawn at random, at least half a core radius inside the brain and within the levels."""
+    depth = distance_transform_edt(tissue[2] > 0.5, sampling=COARSE)
+    inside = (tissue[1] > 0.6) & (depth > 0.5 * radius + 6) & (grid[2] > LEVELS[0] + 6) & (grid[2] < LEVELS[1] - 6)
+    points = np.argwhere(inside)
+    return grid[(slice(None), *points[rng.integers(len(points))])]
+
+
+def mass_effect(grid, source, centre, radius, depth) -> np.ndarray:
+    """Push tissue outwards: a point just outside the core comes from deeper inside; fades with distance and at the skull.
+
+    delta(r) = 0.35 R exp(-(r - R)+ / 1.5 R), at most the distance to the brain's edge.
+    """
+    away = grid - centre.reshape(3, 1, 1, 1)
+    r = np.sqrt((away**2).sum(0)) + 1e-3
+    delta = 0.35 * radius * np.exp(-np.maximum(r - radius, 0) / (1.5 * radius)) * np.clip(depth / 15, 0, 1)
+    delta = np.minimum(delta, 0.6 * r)
+    return source - away / r * delta
+
+
+def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
+    """Necrotic core and enhancing rim around `centre`; oedema reaches as far as a front gets that is fast in white matter.
+
+    The front's arrival is a shortest path (MCP_Geometric) with cost 1 per mm in white matter, 3 in grey, 15 in CSF.
+    """
+    shape = grid.shape[1:]
+    r = np.sqrt(((grid - centre.reshape(3, 1, 1, 1)) ** 2).sum(0))
+    ragged = r * (1 + 0.16 * smooth_noise(rng, shape, 5.0 / COARSE) + 0.08 * smooth_noise(rng, shape, 3.5 / COARSE))
+    core = radius - ragged
+    rim = radius * np.exp(rng.normal(-1.35, 0.35)) * np.clip(1 + 0.45 * smooth_noise(rng, shape, 7 / COARSE), 0.2, 2.2)
+    necrosis = core - rim
+    white = np.clip(tissue[1], 0, 1)
+    csf = np.clip(tissue[2] - tissue[0] - tissue[1], 0, 1)
+    cost = white + 3 * np.clip(tissue[0], 0, 1) + 15 * csf + 100 * (tissue[2] < 0.3)
+    cost *= np.exp(0.35 * smooth_noise(rng, shape, 6 / COARSE))
+    start = tuple(np.round((centre - grid[:, 0, 0, 0]) / COARSE).astype(int))
+    # The oedema stays within 3 core radii and 45 mm, so the front is followed in a box only.
+    reach = int(min(3 * radius + 15, 55) / COARSE)
+    box = tuple(slice(max(0, s - reach), s + reach + 1) for s in start)
+    arrival = np.full(shape, 1e3, np.float32)
+    inner = tuple(s - b.start for s, b in zip(start, box, strict=True))
+    arrival[box] = MCP_Geometric(cost[box].astype(float), sampling=(COARSE,) * 3).find_costs([inner])[0]
+    extent = radius + np.exp(rng.normal(np.log(11.0), 0.45))
+    oedema = np.maximum(extent - gaussian_filter(arrival, 0.6), core)
+    return Lesion(core, necrosis, oedema, centre, radius)
+
+
+def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
+    """`count` levels in mm, ascending and evenly spaced over the lesion and 9 mm beyond it at either end."""
+    z = grid[2, 0, 0]
+    hit = z[inside.any(axis=(0, 1))]
+    low, high = (hit.min(), hit.max()) if len(hit) else (lesion.centre[2], lesion.centre[2])
+    return np.linspace(max(low - 9, LEVELS[0] - 6), min(high + 9, LEVELS[1] + 6), count)
+
+
+def slice_grid(levels: np.ndarray, size: int) -> np.ndarray:
+    """mm positions [3, N, H, W] of the pixels as they are shown: front up, patient's right on the left."""
+    step = FIELD_OF_VIEW / size
+    along = (np.arange(size, dtype=np.float32) + 0.5) * step - FIELD_OF_VIEW / 2
+    # MNI x grows to the patient's right; the first column is the right side, the first row the front.
+    z, y, x = np.meshgrid(levels.astype(np.float32), CENTRE_Y - along, -along, indexing="ij")
+    return np.stack([x, y, z])
+
+
+def at_slices(fields: np.ndarray, grid: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Coarse fields [K, X, Y, Z] interpolated to slice positions `where` in mm [3, N, H, W]."""
+    at = (where - grid[:, :1, :1, :1]) / COARSE
+    return np.stack([map_coordinates(f, at, order=1, mode="nearest") for f in fields])
+
+
+def soft(field: np.ndarray, width: float) -> np.ndarray:
+    """Share of a pixel that lies inside: 0.5 on the border, 0 or 1 half a pixel `width` (mm) away."""
+    return np.clip(field / width + 0.5, 0, 1)
+
+
+def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed: int) -> dict[str, np.ndarray]:
+    """One subject: images float32 [N, 4, H, W] in [-1, 1], labels uint8 [N, H, W], levels int64 [N] in mm.
+
+    Depends on (seed, index) and the sizes only, never on how many subjects are made or by whom.
+    """
+    rng = np.random.default_rng([seed, index])
+    pixel = FIELD_OF_VIEW / image_size
+    grid = coarse_grid()
+    source = deformation(rng, grid)
+    tissue = fractions(template(COARSE), source)
+    radius = float(np.clip(np.exp(rng.normal(np.log(CORE_RADIUS[0]), CORE_RADIUS[1])), 5, 26))
+    centre = seed_point(rng, grid, tissue, radius)
+    depth = distance_transform_edt(tissue[2] > 0.5, sampling=COARSE)
+    source = mass_effect(grid, source, centre, radius, depth)
+    tissue = fractions(template(COARSE), source)
+    lesion = grow(rng, grid, tissue, centre, radius)
+    if rng.random() < 0.15:  # a second, smaller focus
+        other = seed_point(rng, grid, tissue, 0.5 * radius)
+        second = grow(rng, grid, tissue, other, 0.5 * radius)
+        joined = [np.maximum(getattr(lesion, k), getattr(second, k)) for k in ("core", "necrosis", "oedema")]
+        lesion = Lesion(*joined, lesion.centre, lesion.radius)
+
+    levels = slice_positions(lesion, (lesion.oedema > 0) & (tissue[2] > 0.5), grid, slices_per_subject)
+    where = slice_grid(levels, image_size)
+    fields = at_slices(np.stack([*source, lesion.core, lesion.necrosis, lesion.oedema]), grid, where)
+    grey, white, brain = fractions(template(max(1.0, pixel)), fields[:3])
+    ragged = 0.12 * smooth_noise(rng, brain.shape, (0.3, 4 / pixel, 4 / pixel))
+    mask = largest_piece(brain > 0.5 + ragged)
+    images, labels = paint(rng, grey, white, mask, fields[3:], pixel)
+    return {"images": images, "labels": labels, "levels": np.round(levels).astype(np.int64)}
+
+
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """Per slice [N, H, W], only the largest connected piece, its holes filled."""
+    out = np.zeros_like(mask)
+    for k, plane in enumerate(mask):
+        pieces, count = label(plane)
+        if count:
+            out[k] = binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+    return out
+
+
+def paint(rng: RNG, grey, white, mask, lesion, pixel) -> tuple[np.ndarray, np.ndarray]:
+    """Tissue fractions [N, H, W] and lesion fields [3, N, H, W] -> images [N, 4, H, W] and labels [N, H, W]."""
+    core, necrosis, oedema = lesion
+    inside = {"necrosis": soft(necrosis, pixel)}
+    inside["enhancing"] = soft(core, pixel) - inside["necrosis"]
+    # Oedema does not fill ventricles or sulci.
+    csf = np.clip(1 - grey - white, 0, 1)
+    inside["oedema"] = (soft(oedema, pixel) - soft(core, pixel)).clip(0) * np.clip(1.4 - 1.6 * csf, 0, 1)
+    healthy = 1 - sum(inside.values())
+    # Vessels: thin sheets in sulcal CSF near the brain's edge, bright after contrast agent.
+    sheet = np.abs(smooth_noise(rng, grey.shape, (0.6, 5 / pixel, 5 / pixel))) < 0.12
+    vessel = 0.5 * csf * sheet * healthy
+    parts = {
+        **inside,
+        "vessel": vessel,
+        "grey": grey * healthy,
+        "white": white * healthy,
+        "csf": csf * healthy - vessel,
+    }
+
+    tissues = {name: vary(tissue, rng) for name, tissue in TISSUES.items()}
+    texture = 1 + 0.025 * smooth_noise(rng, grey.shape, (0.5, 5 / pixel, 5 / pixel))
+    images = np.empty((len(grey), len(CHANNELS), *grey.shape[1:]), np.float32)
+    for c, channel in enumerate(CHANNELS):
+        clean = sum(share * np.float32(signal(tissues[name], channel)) for name, share in parts.items())
+        bias = np.exp(0.10 * smooth_noise(rng, grey.shape, (2.0, 45 / pixel, 45 / pixel)))
+        sigma = NOISE * max(signal(tissues[name], channel) for name in ("grey", "white"))
+        magnitude = rician((clean * texture * bias).astype(np.float32), sigma, rng) * mask
+        images[:, c] = 2 * np.clip(magnitude / np.percentile(magnitude[mask], 99.5), 0, 1) - 1
+    return images, labels_of(inside, mask)
+
+
+def labels_of(inside: dict[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """A pixel belongs to the lesion part that fills more than half of it, among pixels of the brain."""
+    order = ("necrosis", "oedema", "enhancing")  # values 1, 2, 3 of BraTS
+    stack = np.stack([inside[name] for name in order])
+    labels = np.where(stack.sum(0) > 0.5, stack.argmax(0) + 1, 0)
+    return (labels * mask).astype(np.uint8)
+
+
+def simulate(
+    subjects: int, image_size: int = 64, slices_per_subject: int = 8, seed: int = 0, workers: int = 1, progress=None
+) -> SliceSet:
+    """`subjects` simulated patients; `progress(done, total)` is called as they are finished.
+
+    Raises DataError for fewer than one subject or slice, or images below 16 pixels.
+    """
+    if subjects < 1 or slices_per_subject < 1 or image_size < 16:
+        raise DataError(
+            f"phantom: {subjects} subjects with {slices_per_subject} slices of {image_size} pixels cannot be made; "
+            "ask for at least 1 subject, 1 slice and 16 pixels."
+        )
+    jobs = (delayed(simulate_subject)(i, image_size, slices_per_subject, seed) for i in range(subjects))
+    made = []
+    for subject in Parallel(n_jobs=workers, return_as="generator")(jobs):
+        made.append(subject)
+        if progress:
+            progress(len(made), subjects)
+    return SliceSet(
+        **{name: np.concatenate([subject[name] for subject in made]) for name in ("images", "labels", "levels")},
+        subjects=np.repeat([f"phantom-{i:05d}" for i in range(subjects)], slices_per_subject),
+        channels=CHANNELS,
+        label_names=LABEL_NAMES,
+        spacing=(FIELD_OF_VIEW / image_size,) * 2,
+        source="phantom",
+        licence="simulated by this project (Apache-2.0) from the ICBM 152 2009a template bundled with nilearn; "
+        "cite Fonov et al., NeuroImage 54:313 (2011)",
+        intended_use="teaching and tests of methods; a simulation, no patient data, not for diagnosis",
+        processing={
+            "simulation": "deformed ICBM 152 anatomy, grown lesion with mass effect, MR signal equations, Rician noise",
+            "intensity": "per subject and channel divided by the 99.5th percentile of the brain, clipped, background -1",
+            "slices": "axial, evenly spaced over the lesion and 9 mm beyond it at either end",
+        },
+    )

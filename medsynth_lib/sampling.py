@@ -21,7 +21,7 @@ SHARD = 64  # pictures per shard: sampled at once, written at once
 def sample_to_disk(method, n: int, seed: int, like: SliceSet, folder: Path) -> tuple[SliceSet, dict]:
     """Draw n slices from the trained `method` whose weights lie in `folder`; returns the SliceSet and a speed record.
 
-    Writes `folder`/samples. Shard k depends on (seed, k) only; shards of an interrupted call with the same weights stay.
+    Writes `folder`/samples. Shard k depends on (seed, k) only; shards of an interrupted call are kept.
     """
     key = f"{load_weights(folder)[1]['key']}-{n}-{seed}"
     folder = Path(folder) / "samples"

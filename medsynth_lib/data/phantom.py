@@ -30,7 +30,8 @@ CENTRE_Y = -18.0  # mm, middle of the brain from front to back in the template
 # Amplitude and scale in mm of the two random deformation fields
 DEFORMATIONS = ((4.0, 14.0), (1.2, 6.0))
 # Radius of the tumour core: log-normal with this median (mm) and deviation of the logarithm
-CORE_RADIUS = (13.0, 0.30)
+CORE_RADIUS = (15.0, 0.30)
+MARGIN = 5.0  # mm beyond the lesion that the slices cover at either end
 NOISE = 0.02  # of the brightest tissue signal
 RNG = np.random.Generator
 
@@ -121,7 +122,7 @@ def seed_point(rng: RNG, grid: np.ndarray, tissue: np.ndarray, radius: float) ->
 
 
 def mass_effect(grid, source, centre, radius, depth) -> np.ndarray:
-    """Push tissue outwards: a point just outside the core comes from deeper inside; fades with distance and at the skull.
+    """Push tissue outwards: a point just outside the core comes from deeper inside. It fades outwards and at the skull.
 
     delta(r) = 0.35 R exp(-(r - R)+ / 1.5 R), at most the distance to the brain's edge.
     """
@@ -133,7 +134,7 @@ def mass_effect(grid, source, centre, radius, depth) -> np.ndarray:
 
 
 def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
-    """Necrotic core and enhancing rim around `centre`; oedema reaches as far as a front gets that is fast in white matter.
+    """Necrotic core and enhancing rim around `centre`; oedema reaches as far as a front that is fast in white matter.
 
     The front's arrival is a shortest path (MCP_Geometric) with cost 1 per mm in white matter, 3 in grey, 15 in CSF.
     """
@@ -154,17 +155,17 @@ def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
     arrival = np.full(shape, 1e3, np.float32)
     inner = tuple(s - b.start for s, b in zip(start, box, strict=True))
     arrival[box] = MCP_Geometric(cost[box].astype(float), sampling=(COARSE,) * 3).find_costs([inner])[0]
-    extent = radius + np.exp(rng.normal(np.log(11.0), 0.45))
+    extent = radius + np.exp(rng.normal(np.log(14.0), 0.45))
     oedema = np.maximum(extent - gaussian_filter(arrival, 0.6), core)
     return Lesion(core, necrosis, oedema, centre, radius)
 
 
 def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
-    """`count` levels in mm, ascending and evenly spaced over the lesion and 9 mm beyond it at either end."""
+    """`count` levels in mm, ascending and evenly spaced over the lesion and 5 mm beyond it."""
     z = grid[2, 0, 0]
     hit = z[inside.any(axis=(0, 1))]
     low, high = (hit.min(), hit.max()) if len(hit) else (lesion.centre[2], lesion.centre[2])
-    return np.linspace(max(low - 9, LEVELS[0] - 6), min(high + 9, LEVELS[1] + 6), count)
+    return np.linspace(max(low - MARGIN, LEVELS[0] - 6), min(high + MARGIN, LEVELS[1] + 6), count)
 
 
 def slice_grid(levels: np.ndarray, size: int) -> np.ndarray:
@@ -299,7 +300,7 @@ def simulate(
         intended_use="teaching and tests of methods; a simulation, no patient data, not for diagnosis",
         processing={
             "simulation": "deformed ICBM 152 anatomy, grown lesion with mass effect, MR signal equations, Rician noise",
-            "intensity": "per subject and channel divided by the 99.5th percentile of the brain, clipped, background -1",
-            "slices": "axial, evenly spaced over the lesion and 9 mm beyond it at either end",
+            "intensity": "per subject and channel divided by the brain's 99.5th percentile, clipped, background -1",
+            "slices": "axial, evenly spaced over the lesion and 5 mm beyond it",
         },
     )

@@ -10,6 +10,7 @@ _FACE = {
     "training": ("fit", "Method"),
     "sampling": ("sample_to_disk",),
     "reference": ("load_reference",),
+    "metrics.plausibility": ("mask_report",),
     "plots": (
         "show_grid",
         "show_image",

@@ -1,0 +1,64 @@
+# medsynth: `make help` lists the commands. Everything installs into .venv, once.
+PYTHON    ?= python3
+PROFILE   ?= demo
+DATA      ?= phantom
+SEED      ?= 0
+CORES     ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
+NOTEBOOKS ?= core
+# e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build of torch on Linux
+TORCH_INDEX ?=
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test lab student strip clean known
+
+# Relative paths only: the checkout may lie in a folder with spaces.
+RUN := .venv/bin/python
+export DATA NOTEBOOKS
+
+help:  ## show this text
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo "PROFILE=smoke|demo|gpu|paper  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
+	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  PYTHON=python3  TORCH_INDEX=URL"
+	@echo "now: PROFILE=$(PROFILE) DATA=$(DATA) SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
+
+reproduce: known .venv/.stamp  ## run the notebooks, print the results table and the report's path
+	@$(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) --notebooks "$$NOTEBOOKS"
+
+test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
+	@$(RUN) -m pytest
+
+lab: .venv/.stamp  ## JupyterLab on the notebooks
+	@$(RUN) -m jupyterlab notebooks
+
+student: .venv/.stamp  ## write student copies without solutions to student/
+	@$(RUN) -m medsynth_lib.student student
+
+strip: .venv/.stamp  ## remove outputs from the notebooks (cells tagged keep_output stay)
+	@$(RUN) -m nbstripout --keep-id --keep-count --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+clean:  ## remove .venv and student copies (runs/ stays: delete it by hand)
+	rm -rf .venv student
+
+# Cheap checks before anything is installed; the library checks DATA and NOTEBOOKS again.
+known:
+	@case "$(PROFILE)" in smoke|demo|gpu|paper) ;; *) \
+	  echo "unknown PROFILE '$(PROFILE)'; known profiles: smoke, demo, gpu, paper"; exit 2;; esac
+	@case "$$DATA" in phantom|hippocampus|braintumour|pneumoniamnist|brats:?*|folder:?*) ;; *) \
+	  echo "unknown DATA '$$DATA'; known: phantom, hippocampus, braintumour, brats:PATH, folder:PATH, pneumoniamnist"; exit 2;; esac
+	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is '$(SEED)'; give a whole number from 0 on"; exit 2;; esac
+	@case "$(CORES)" in ''|*[!0-9]*|0) echo "CORES is '$(CORES)'; give a whole number from 1 on"; exit 2;; esac
+	@case "$$NOTEBOOKS" in core|all) ;; *[!0-9,\ ]*|'') \
+	  echo "unknown NOTEBOOKS '$$NOTEBOOKS'; known: core, all, or numbers such as \"00 01 05\""; exit 2;; esac
+
+.venv/.stamp: constraints.txt pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or 3.12, or set PYTHON=/path/to/python3.11"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { \
+	  echo "$$("$(PYTHON)" --version 2>&1) does not fit: medsynth needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "installing the pinned packages into .venv (once, a few minutes)"
+	@"$(PYTHON)" -m venv .venv
+	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch .venv/.stamp

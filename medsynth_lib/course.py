@@ -1,0 +1,82 @@
+"""The numbered notebooks, what each reads from others, and which ones a command runs. One line per notebook."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+import nbformat
+
+LIBRARY = Path(__file__).resolve().parent
+FOLDER = LIBRARY.parent / "notebooks"
+GENERATORS = "every generator notebook that is run"
+
+# notebook: (notebooks it needs, True where it trains one generator and can run beside others)
+NOTEBOOKS = {
+    "00_data": ([], False),
+    "01_vae": (["00_data"], True),
+    "02_dcgan": (["00_data"], True),
+    "05_ddpm": (["00_data"], True),
+    "06_segmentation": (["00_data", GENERATORS], False),
+    "07_evaluation": (["06_segmentation", GENERATORS], False),
+}
+CORE = [name for name in NOTEBOOKS if name < "08"]
+
+
+def select(wanted: str) -> list[str]:
+    """Notebooks named by "core", "all" or numbers ("00 05"), with what they need, in reading order.
+
+    Raises ValueError with the known numbers for an unknown one.
+    """
+    if wanted in ("core", "all"):
+        return list(CORE if wanted == "core" else NOTEBOOKS)
+    numbers = {name[:2]: name for name in NOTEBOOKS}
+    chosen = []
+    for word in wanted.replace(",", " ").split():
+        if word[:2] not in numbers or word not in (word[:2], numbers[word[:2]]):
+            raise ValueError(f"unknown notebook {word!r}; known: core, all, {', '.join(numbers)}.")
+        chosen.append(numbers[word[:2]])
+    if not chosen:
+        raise ValueError(f"no notebook was named; known: core, all, {', '.join(numbers)}.")
+    if not any(is_generator(name) for name in chosen) and any(GENERATORS in NOTEBOOKS[name][0] for name in chosen):
+        chosen += [name for name in CORE if is_generator(name)]
+    for name in list(chosen):
+        chosen += needs(name, chosen)
+    chosen += [other for name in list(chosen) for other in needs(name, chosen)]
+    return sorted(set(chosen))
+
+
+def is_generator(name: str) -> bool:
+    return NOTEBOOKS[name][1]
+
+
+def needs(name: str, selected: list[str]) -> list[str]:
+    """Notebooks that must finish before `name`, among those selected for generators."""
+    out = []
+    for other in NOTEBOOKS[name][0]:
+        out += [g for g in selected if is_generator(g)] if other == GENERATORS else [other]
+    return out
+
+
+def without_docstrings(source: str) -> str:
+    """The code of a Python text as its syntax tree: comments, layout and docstrings leave no trace."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            node.body = body[1:]
+    return ast.dump(tree)
+
+
+def code_hash(name: str, folder: Path = FOLDER, library: Path = LIBRARY) -> str:
+    """Changes when a code cell of the notebook or a line of the library's code does, and not for prose."""
+    cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
+    parts = [without_docstrings(cell.source) for cell in cells if cell.cell_type == "code"]
+    parts += [without_docstrings(path.read_text(encoding="utf-8")) for path in sorted(library.rglob("*.py"))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,114 @@
+"""`make reproduce`: check the request, print the plan, let Snakemake run the notebooks, print the results.
+
+usage: python -m medsynth_lib.reproduce --profile demo --data phantom --seed 0 --cores 2 --notebooks core [--dry-run]
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .checkpoints import write_json
+from .course import CORE, FOLDER, select
+from .data import registry
+from .profiles import MINUTES, profile
+from .progress import clock
+
+
+def snakemake(folder: Path, cores: int, *more: str, quiet: bool = True) -> list[str]:
+    """Snakemake's command line for one run folder; its own bookkeeping stays in that folder."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(FOLDER / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.json"), "--cores", str(cores), "--rerun-incomplete"]
+    return [*command, *(["--quiet", "all"] if quiet else []), *more]
+
+
+def plan(names: list[str], profile_name: str) -> str:
+    """What runs and for how long, as far as it was measured."""
+    minutes = [MINUTES[profile_name].get(name) for name in names]
+    known = [m for m in minutes if m is not None]
+    lines = [
+        f"  {name:18s} {'about ' + format(m, 'g') + ' min' if m is not None else 'not measured yet'}"
+        for name, m in zip(names, minutes, strict=True)
+    ]
+    total = MINUTES[profile_name].get("together")
+    if total is not None and set(names) >= set(CORE):
+        end = time.strftime("%H:%M", time.localtime(time.time() + 60 * total))
+        lines.append(f"  together about {total:g} minutes on 2 cores (generators side by side): done around {end}")
+    elif len(known) == len(names):
+        lines.append(f"  together at most {sum(known):g} minutes on 2 cores")
+    return "\n".join(lines)
+
+
+def tell_failure(folder: Path, names: list[str]) -> None:
+    """The notebook that failed, its last words, and where to look."""
+    for name in names:
+        log = folder / name / "log.txt"
+        if log.is_file() and not (folder / name / "metrics.json").is_file():
+            last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+            print(f"\n{name} did not finish: {last[-1] if last else 'no output'}")
+            print(f"  log: {log}\n  partial notebook: {folder / name / 'executed.ipynb'}")
+    print("Run the same command again to go on: finished notebooks and trained models are kept.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="reproduce", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--notebooks", default="core")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    asked = parser.parse_args(arguments)
+    try:
+        profile(asked.profile)
+        registry.check(asked.data)
+        names = select(asked.notebooks)
+    except ValueError as error:
+        print(error)
+        return 2
+
+    from .runs import run_folder  # torch is imported only for a valid request
+
+    folder = run_folder(asked.profile, asked.data, asked.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another run is at work in {folder}; wait for it or choose another SEED.")
+            return 2
+        settings = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
+        write_json(folder / "config.json", settings)
+        if asked.dry_run:
+            return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet=False)).returncode
+        print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
+        print(plan(names, asked.profile), flush=True)
+        if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over
+            subprocess.run(snakemake(folder, asked.cores, "--unlock"), check=True)
+        started = time.monotonic()
+        if subprocess.run(snakemake(folder, asked.cores, *gpu_limit())).returncode:
+            tell_failure(folder, names)
+            return 1
+        print(f"all notebooks are up to date after {clock(time.monotonic() - started)}")
+    if "07_evaluation" in names:
+        from .report import print_table
+
+        print_table(folder)
+        print(folder / "report.html")
+    return 0
+
+
+def gpu_limit() -> list[str]:
+    """On a machine with a GPU, notebooks take it in turns."""
+    import torch
+
+    return ["--resources", "gpu=1"] if torch.cuda.is_available() else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""A notebook run from the command line: parameters checked first, failures told, partial notebooks kept."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from medsynth_lib import course, headless
+
+CELL = 'profile: str = "demo"  # size\nseed: int = 0  # seed\nflag: bool = True\nrate: float = 0.5'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A notebook folder of our own with one notebook called 01_vae."""
+
+    def write(*sources):
+        cells = [nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})]
+        cells += [nbformat.v4.new_code_cell(source) for source in sources]
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "01_vae.ipynb")
+
+    monkeypatch.setattr(headless, "FOLDER", tmp_path / "notebooks")
+    return write
+
+
+def test_values_get_the_type_of_the_parameters_cell(folder, tmp_path):
+    folder()
+    values = headless.read_parameters(tmp_path / "notebooks" / "01_vae.ipynb", ["profile=007", "seed=7", "flag=false"])
+    assert values == {"profile": "007", "seed": 7, "flag": False}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sede=1", "has no parameter 'sede'; known parameters: profile, seed, flag, rate"),
+        ("seed=1.5", "parameter seed is '1.5', expected int"),
+        ("flag=yes", "parameter flag is 'yes', expected bool"),
+    ],
+)
+def test_what_papermill_would_let_pass_is_refused_before_a_kernel_starts(folder, tmp_path, capsys, word, message):
+    folder("raise AssertionError('a kernel was started')")
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb"), word]) == 2
+    assert message in capsys.readouterr().out
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_unknown_notebook_lists_the_known(capsys, tmp_path):
+    assert headless.main(["99_none", str(tmp_path / "out.ipynb")]) == 2
+    assert ", ".join(course.NOTEBOOKS) in capsys.readouterr().out
+
+
+def test_a_failing_cell_keeps_the_partial_notebook_and_names_the_error(folder, tmp_path, capsys):
+    folder("print('reached', seed)", "raise ValueError('the reason')", "print('never')")
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb"), "seed=5"]) == 1
+    text = capsys.readouterr().out
+    assert "reached 5" in text and "ValueError: the reason" in text and "never" not in text
+    assert "reached 5" in json.dumps(nbformat.read(tmp_path / "out.ipynb", 4))
+
+
+def test_a_killed_kernel_is_138(folder, tmp_path, capsys):
+    folder("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 138
+    assert "01_vae failed" in capsys.readouterr().out
+
+
+def test_the_kernel_is_this_environment_and_knows_that_nobody_watches(folder, tmp_path, capsys):
+    folder("import sys, os; print(sys.executable, os.environ['MEDSYNTH_HEADLESS'], os.environ.get('MEDSYNTH_PROFILE'))")
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 0
+    assert f"{sys.executable} 1 None" in capsys.readouterr().out
+
+
+def test_usage(root):
+    done = subprocess.run([sys.executable, "-m", "medsynth_lib.headless"], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 2 and "usage" in done.stdout

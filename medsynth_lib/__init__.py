@@ -24,7 +24,7 @@ _FACE = {
     "data.slices": ("SliceSet", "Split", "concatenate", "split_subjects"),
     "generators": ("GENERATORS", "load_generator"),
     "generators.vae": ("VAE",),
-    "generators.dcgan": ("DCGAN",),
+    "generators.dcgan": ("DCGAN", "shift"),
     "generators.ddpm": ("DDPM",),
     "segmenters.unet": ("UNetSegmenter",),
     "segmenters.arms": ("train_arm", "both"),

@@ -42,6 +42,13 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
     return values
 
 
+def tells_something(record: logging.LogRecord) -> bool:
+    """False for papermill's own frame lines, empty lines, the text form of figures and the kernel's word on its sockets."""
+    text = record.getMessage().strip()
+    record.msg, record.args = text, ()
+    return bool(text) and "encryption" not in text and not text.startswith(("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure"))
+
+
 def run(notebook: str, output: Path, words: list[str]) -> int:
     """Execute and return papermill's exit code: 0, 1 for a failed cell, 138 for a dead kernel."""
     source = FOLDER / f"{notebook}.ipynb"
@@ -51,9 +58,10 @@ def run(notebook: str, output: Path, words: list[str]) -> int:
     os.environ["MEDSYNTH_HEADLESS"] = "1"
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before one of the user's home
     os.environ.pop("MEDSYNTH_PROFILE", None)
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("papermill").setLevel(logging.INFO)
-    logging.getLogger("papermill").addFilter(lambda record: not record.getMessage().startswith(("Executing", "Ending")))
+    log, handler = logging.getLogger("papermill"), logging.StreamHandler(sys.stdout)
+    handler.addFilter(tells_something)
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"running {source.name} with {json.dumps(parameters)}", flush=True)
     try:

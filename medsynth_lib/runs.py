@@ -124,12 +124,11 @@ class Run:
             "wall_seconds": round(time.time() - self.started, 1),
         }
 
-    def finish(self, **metrics) -> Path:
+    def finish(self, **metrics) -> None:
         """Write metrics.json, last and whole: a notebook folder without it did not finish."""
         path = self.folder / "metrics.json"
         write_json(path, {"run": self.record(), **metrics})
         print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {path.parent}")
-        return path
 
 
 def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed: int = 0) -> Run:

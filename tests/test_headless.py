@@ -20,7 +20,9 @@ def folder(tmp_path, monkeypatch):
         cells = [nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})]
         cells += [nbformat.v4.new_code_cell(source) for source in sources]
         (tmp_path / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "01_vae.ipynb")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(notebook, tmp_path / "notebooks" / "01_vae.ipynb")
 
     monkeypatch.setattr(headless, "FOLDER", tmp_path / "notebooks")
     return write

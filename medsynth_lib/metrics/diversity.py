@@ -14,7 +14,7 @@ def radii(points: np.ndarray, k: int) -> np.ndarray:
 
 
 def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
-    """precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of features [N, D], [M, D].
+    """Precision, recall (Kynkaanniemi 2019), density and coverage (Naeem 2020) of features [N, D] and [M, D].
 
     precision  share of synthetic points inside some real point's k-neighbour ball
     recall     share of real points inside some synthetic point's ball

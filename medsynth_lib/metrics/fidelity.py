@@ -104,7 +104,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     for x in (a, b):
         if len(x) < 2 * x.shape[1]:
             raise ValueError(f"{len(x)} images are too few for a covariance of {x.shape[1]} features; use more images.")
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
     eigenvalues = np.linalg.eigvals(cov_a @ cov_b).real
     root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * root)

@@ -57,7 +57,7 @@ def roughness(images: np.ndarray) -> float:
 
 
 def as_smooth_as(images: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """`images` blurred by the Gaussian (sigma in pixels, by bisection) that brings them to the roughness of `target`."""
+    """`images` blurred by the Gaussian (sigma in pixels, found by bisection) that makes them as rough as `target`."""
     goal = roughness(target)
     if roughness(images) <= goal:
         return images, 0.0

@@ -12,7 +12,7 @@ QUANTILE = 0.99
 
 
 def measures(slices: SliceSet) -> np.ndarray:
-    """Per slice with a mask: number of pieces of the whole lesion, share of it on empty background, its share of the image.
+    """Per slice: number of pieces of the whole lesion, share of it on empty background, its share of the image.
 
     float [M, 3] over the slices whose mask is not empty.
     """

@@ -36,6 +36,6 @@ def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     unit = unit ** uniform(b * shape[1], 0.8, 1.25, device).view(shape)
     unit = unit * uniform(b * shape[1], 0.85, 1.15, device).view(shape)
     noise = torch.randn_like(unit) * uniform(b, 0.0, 0.03, device).view(b, 1, 1, 1)
-    foreground = unit > 0
+    foreground = unit > 1e-3  # rounding in grid_sample is no foreground
     images = torch.where(foreground, unit + noise, unit).clamp(0, 1) * 2 - 1
     return {"images": images, "labels": labels[:, 0].to(torch.uint8)}

@@ -1,0 +1,100 @@
+"""The audit finds planted copies, lets unseen people pass, and is not fooled by blur."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from medsynth_lib.data.slices import SliceSet
+from medsynth_lib.metrics.memorization import (
+    KINDS,
+    as_smooth_as,
+    best_correlation,
+    copy_audit,
+    planted_copies,
+    roughness,
+)
+
+
+def people(n, seed, source, per_subject=2) -> SliceSet:
+    """Blobs with coarse and fine individual texture on a black ground; slices of one subject are alike."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:32, :32]
+    inside = (y - 16) ** 2 + (x - 16) ** 2 < 13**2
+    coarse = gaussian_filter(rng.normal(0, 1, (n, 1, 32, 32)), (0, 0, 3, 3)) * 2.5
+    images = np.repeat(coarse, per_subject, axis=0)
+    images = images + gaussian_filter(rng.normal(0, 1, images.shape), (0, 0, 0.8, 0.8)) * 0.5
+    images = np.where(inside, (0.3 * images).clip(-0.8, 1), -1).astype(np.float32)
+    subjects = np.repeat([f"{source}{i}" for i in range(n)], per_subject)
+    return SliceSet(images=images, subjects=subjects, channels=("x",), source=source)
+
+
+TRAIN, HOLDOUT = people(60, 0, "t"), people(150, 1, "h")
+
+
+def test_best_correlation_equals_numpy_without_shift_or_mirror():
+    queries, training = TRAIN.images[:5], HOLDOUT.images[:7]
+    inside = training.mean((0, 1)) > -0.9
+    expected = np.corrcoef(queries[:, 0, inside], training[:, 0, inside])[:5, 5:]
+    flipped = np.corrcoef(queries[:, 0, :, ::-1][:, inside], training[:, 0, inside])[:5, 5:]
+    r, index = best_correlation(queries, training, shift=0)
+    both = np.stack([expected, flipped])
+    assert r == pytest.approx(both.max((0, 2)), abs=1e-5)
+    assert np.array_equal(index, both.max(0).argmax(1))
+
+
+@pytest.mark.parametrize("kind", ["exact", "noise", "shift+gain"])
+def test_planted_copies_are_found(kind):
+    copies = planted_copies(TRAIN.images, 50, kind, seed=0)
+    audit = copy_audit(copies, TRAIN, HOLDOUT)
+    assert audit["plain"]["percent"] > 90
+
+
+def test_a_mirrored_and_shifted_copy_is_found_and_named():
+    copies = np.roll(TRAIN.images[10:14, :, :, ::-1], 1, axis=2)
+    r, index = best_correlation(copies, TRAIN.images)
+    assert (r > 0.97).all() and np.array_equal(index, [10, 11, 12, 13])
+
+
+def test_unseen_people_are_flagged_about_as_often_as_expected():
+    audit = copy_audit(people(200, 7, "n").images, TRAIN, HOLDOUT)
+    low, high = audit["plain"]["ci95"]
+    assert low <= 2.0 and audit["plain"]["percent"] < 4
+    assert audit["expected_percent"] == pytest.approx(1)
+    assert audit["negative_control"]["percent"] < 5
+
+
+def test_blur_looks_like_copying_to_the_plain_null_but_not_to_the_smooth_one():
+    """People who share their coarse anatomy and differ in fine texture, as brains do at this size."""
+    common = people(1, 3, "common", per_subject=1).images
+
+    def alike(n, seed, source):
+        fine = gaussian_filter(np.random.default_rng(seed).normal(0, 1, (n, 1, 32, 32)), (0, 0, 0.8, 0.8))
+        images = np.where(common > -0.9, (common + 1.5 * fine).clip(-0.85, 1), -1).astype(np.float32)
+        return SliceSet(images=images, subjects=[f"{source}{i}" for i in range(n)], channels=("x",), source=source)
+
+    blurred = gaussian_filter(alike(200, 9, "b").images, (0, 0, 1, 1))
+    audit = copy_audit(blurred, alike(100, 10, "t"), alike(200, 11, "h"))
+    assert audit["plain"]["percent"] > 10
+    assert audit["smooth"]["percent"] < 5
+    assert audit["smooth"]["sigma_pixels"] == pytest.approx(1, abs=0.3)
+
+
+def test_smoothing_reaches_the_target_and_never_sharpens():
+    target = gaussian_filter(HOLDOUT.images, (0, 0, 1, 1))
+    matched, sigma = as_smooth_as(TRAIN.images, target)
+    assert roughness(matched) == pytest.approx(roughness(target), rel=0.05) and sigma > 0
+    assert as_smooth_as(target, HOLDOUT.images)[1] == 0
+
+
+def test_every_kind_of_copy_changes_the_picture_as_it_says():
+    copies = {kind: planted_copies(TRAIN.images, 20, kind, seed=0) for kind in KINDS}
+    exact = copies.pop("exact")
+    assert all(any(np.array_equal(copy, image) for image in TRAIN.images) for copy in exact)
+    for copy in copies.values():
+        assert copy.dtype == np.float32 and copy.min() >= -1 and copy.max() <= 1
+        assert 0 < np.abs(copy - exact).mean() < 0.2
+
+
+def test_unknown_kind_lists_the_known():
+    with pytest.raises(ValueError, match="exact, noise, shift\\+gain, rotation"):
+        planted_copies(TRAIN.images, 2, "mirror", 0)

@@ -1,0 +1,42 @@
+"""Dice per subject against MONAI, and the empty-mask rule."""
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import compute_dice
+
+from medsynth_lib.metrics.overlap import dice, dice_per_subject
+
+
+def test_stacked_slices_agree_with_monai_in_3d():
+    rng = np.random.default_rng(0)
+    predicted, truth = rng.integers(0, 3, (2, 12, 9, 9)).astype(np.uint8)
+    subjects = np.repeat(["a", "b", "c"], 4)
+    ids, per_label, whole = dice_per_subject(predicted, truth, subjects, 3)
+    assert ids == ["a", "b", "c"]
+    for row, subject in enumerate(ids):
+        p, t = (torch.from_numpy(x[subjects == subject])[None] for x in (predicted, truth))
+        one_hot = [torch.stack([x == k for k in range(3)], 1).float() for x in (p, t)]
+        assert per_label[row] == pytest.approx(compute_dice(*one_hot, include_background=False)[0].numpy(), abs=1e-6)
+        both = compute_dice((p > 0)[None].float(), (t > 0)[None].float()).item()
+        assert whole[row] == pytest.approx(both, abs=1e-6)
+
+
+def test_a_missed_lesion_scores_zero_and_nothing_to_find_is_left_open():
+    empty, full = np.zeros((2, 4, 4), bool), np.ones((2, 4, 4), bool)
+    assert dice(empty, full) == 0 and dice(full, empty) == 0 and dice(full, full) == 1
+    assert np.isnan(dice(empty, empty))
+
+
+def test_a_mean_over_slices_would_be_another_number():
+    truth = np.zeros((2, 4, 4), np.uint8)
+    truth[0] = 1
+    truth[1, 0, 0] = 1
+    predicted = truth.copy()
+    predicted[1, 0, 0] = 0
+    assert dice_per_subject(predicted, truth, ["a", "a"], 2)[2][0] == pytest.approx(32 / 33)
+
+
+def test_shapes_must_fit():
+    with pytest.raises(ValueError, match="do not fit together"):
+        dice_per_subject(np.zeros((2, 4, 4)), np.zeros((3, 4, 4)), ["a", "a", "a"], 2)

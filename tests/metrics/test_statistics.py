@@ -1,0 +1,72 @@
+"""Intervals and tests against closed forms, scipy and simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medsynth_lib.metrics.statistics import (
+    binomial_interval,
+    bootstrap_mean,
+    paired_difference,
+    paired_ratio,
+    wilcoxon_holm,
+)
+
+
+def test_bootstrap_interval_agrees_with_the_normal_one_and_with_scipy():
+    values = np.random.default_rng(0).normal(3, 2, 200)
+    ours = bootstrap_mean(values, seed=1)
+    half = 1.96 * values.std(ddof=1) / np.sqrt(200)
+    assert ours["mean"] == pytest.approx(values.mean())
+    assert ours["ci95"] == pytest.approx([values.mean() - half, values.mean() + half], abs=0.05)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", rng=2).confidence_interval
+    assert ours["ci95"] == pytest.approx([theirs.low, theirs.high], abs=0.05)
+
+
+def test_bootstrap_holds_its_level():
+    """Of 200 intervals for a known mean about 95 % must hold it."""
+    rng = np.random.default_rng(3)
+    hits = 0
+    for k in range(200):
+        low, high = bootstrap_mean(rng.exponential(1.0, 60), seed=k, resamples=400)["ci95"]
+        hits += low <= 1.0 <= high
+    assert 178 <= hits <= 198
+
+
+def test_nan_subjects_are_left_out_and_counted():
+    result = bootstrap_mean([1.0, np.nan, 3.0], seed=0)
+    assert (result["mean"], result["n"], result["left_out"]) == (2.0, 2, 1)
+    with pytest.raises(ValueError, match="needs at least two"):
+        bootstrap_mean([1.0, np.nan], seed=0)
+
+
+def test_paired_ratio_of_proportional_arms_has_no_width():
+    """If one arm is 0.8 times the other for every subject, drawing subjects in pairs leaves no uncertainty."""
+    real = np.random.default_rng(0).uniform(0.2, 1, 30)
+    result = paired_ratio(0.8 * real, real, seed=0)
+    assert result["mean"] == pytest.approx(0.8) and result["ci95"] == pytest.approx([0.8, 0.8])
+    with pytest.raises(ValueError, match="denominator"):
+        paired_ratio(real, np.zeros(30), seed=0)
+
+
+def test_paired_difference_uses_common_subjects():
+    result = paired_difference([1.0, 2.0, np.nan, 4.0], [0.5, 1.5, 1.0, np.nan], seed=0)
+    assert result["mean"] == pytest.approx(0.5) and result["n"] == 2
+
+
+def test_holm_against_a_hand_example(monkeypatch):
+    from medsynth_lib.metrics import statistics
+
+    p = iter([0.01, 0.04, 0.03])
+    monkeypatch.setattr(statistics.stats, "wilcoxon", lambda a, b: type("R", (), {"pvalue": next(p)}))
+    pairs = {name: ([1.0, 2.0], [0.0, 0.0]) for name in "abc"}
+    adjusted = {name: r["p_holm"] for name, r in wilcoxon_holm(pairs).items()}
+    assert adjusted == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+
+
+def test_binomial_interval_is_clopper_pearson():
+    low, high = binomial_interval(3, 50)
+    assert low == pytest.approx(stats.beta.ppf(0.025, 3, 48)) and high == pytest.approx(stats.beta.ppf(0.975, 4, 47))
+    assert binomial_interval(0, 10)[0] == 0
+    with pytest.raises(ValueError, match="not a share"):
+        binomial_interval(5, 3)

@@ -42,11 +42,14 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
     return values
 
 
+NOISE = ("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
+
+
 def tells_something(record: logging.LogRecord) -> bool:
-    """False for papermill's own frame lines, empty lines, the text form of figures and the kernel's word on its sockets."""
+    """False for papermill's frame lines, empty lines, the text form of figures and the kernel's word on its sockets."""
     text = record.getMessage().strip()
     record.msg, record.args = text, ()
-    return bool(text) and "encryption" not in text and not text.startswith(("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure"))
+    return bool(text) and "encryption" not in text and not text.startswith(NOISE)
 
 
 def run(notebook: str, output: Path, words: list[str]) -> int:

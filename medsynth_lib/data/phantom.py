@@ -215,18 +215,22 @@ def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed:
     fields = at_slices(np.stack([*source, lesion.core, lesion.necrosis, lesion.oedema]), grid, where)
     grey, white, brain = fractions(template(max(1.0, pixel)), fields[:3])
     ragged = 0.12 * smooth_noise(rng, brain.shape, (0.3, 4 / pixel, 4 / pixel))
-    mask = largest_piece(brain > 0.5 + ragged)
+    mask = large_pieces(brain > 0.5 + ragged)
     images, labels = paint(rng, grey, white, mask, fields[3:], pixel)
     return {"images": images, "labels": labels, "levels": np.round(levels).astype(np.int64)}
 
 
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """Per slice [N, H, W], only the largest connected piece, its holes filled."""
+def large_pieces(mask: np.ndarray) -> np.ndarray:
+    """Per slice [N, H, W], the pieces of at least a tenth of the largest one, holes filled.
+
+    Low slices cut the temporal lobes apart from the rest; specks at the ragged edge go.
+    """
     out = np.zeros_like(mask)
     for k, plane in enumerate(mask):
-        pieces, count = label(plane)
-        if count:
-            out[k] = binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+        pieces, _ = label(plane)
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        out[k] = binary_fill_holes((sizes >= max(0.1 * sizes.max(), 1))[pieces])
     return out
 
 

@@ -27,7 +27,7 @@ _FACE = {
     "generators.dcgan": ("DCGAN", "shift"),
     "generators.ddpm": ("DDPM",),
     "segmenters.unet": ("UNetSegmenter",),
-    "segmenters.arms": ("train_arm", "both"),
+    "segmenters.arms": ("train_arm", "both", "require_masks"),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 

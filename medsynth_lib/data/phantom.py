@@ -279,8 +279,10 @@ def simulate(
 ) -> SliceSet:
     """`subjects` simulated patients; `progress(done, total)` is called as they are finished.
 
-    Raises DataError for fewer than one subject or slice, or images below 16 pixels.
+    0 means "all" for other sources; a simulation has no end, so it makes as many as BraTS 2020 has subjects (369), with
+    64 slices each. Raises DataError for negative numbers or images below 16 pixels.
     """
+    subjects, slices_per_subject = (subjects or 369), (slices_per_subject or 64)
     if subjects < 1 or slices_per_subject < 1 or image_size < 16:
         raise DataError(
             f"phantom: {subjects} subjects with {slices_per_subject} slices of {image_size} pixels cannot be made; "

@@ -15,6 +15,16 @@ from .augment import augment
 from .unet import UNetSegmenter
 
 
+def require_masks(*sets: SliceSet) -> None:
+    """DataError when one of the sets has no masks."""
+    for slices in sets:
+        if slices.labels is None:
+            raise DataError(
+                f"{slices.source}: segmentation needs masks, but this source has none; use another DATA, or leave "
+                'out 06 and 07: NOTEBOOKS="00 01 02 05".'
+            )
+
+
 def both(real: SliceSet, synthetic: SliceSet) -> SliceSet:
     """Real and synthetic slices in equal numbers: the smaller set is repeated (Akbar et al. mix 1 : 1)."""
     n = max(len(real), len(synthetic))
@@ -30,8 +40,7 @@ def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path
     Returns {"record", "subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
     Raises DataError when the sets have no masks.
     """
-    if training.labels is None or test.labels is None:
-        raise DataError(f"{training.source}: segmentation needs masks, but this source has none; use another DATA.")
+    require_masks(training, test)
     torch.manual_seed(seed)
     segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)
     record = fit(

@@ -74,9 +74,14 @@ def without_docstrings(source: str) -> str:
     return ast.dump(tree)
 
 
+def package_hash(part: str = "", library: Path = LIBRARY) -> str:
+    """Hash of the code of the library, or of one room of it such as "data"."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted((library / part).rglob("*.py"))]
+    return hashlib.sha256("\n".join(map(without_docstrings, sources)).encode()).hexdigest()[:16]
+
+
 def code_hash(name: str, folder: Path = FOLDER, library: Path = LIBRARY) -> str:
     """Changes when a code cell of the notebook or a line of the library's code does, and not for prose."""
     cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
     parts = [without_docstrings(cell.source) for cell in cells if cell.cell_type == "code"]
-    parts += [without_docstrings(path.read_text(encoding="utf-8")) for path in sorted(library.rglob("*.py"))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*parts, package_hash(library=library)]).encode()).hexdigest()[:16]

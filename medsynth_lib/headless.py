@@ -5,11 +5,13 @@ usage: python -m medsynth_lib.headless NOTEBOOK OUTPUT [name=value ...]
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
@@ -42,14 +44,27 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
     return values
 
 
+def wait_for_turn(notebook: str, lock: TextIO) -> None:
+    """Hold the notebook's lock. After `kill -9` of Snakemake alone its notebook still runs: wait until that one ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        print(f"process {lock.read()} of an earlier call still runs {notebook}; waiting for it to end", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
 NOISE = ("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
 
 
 def tells_something(record: logging.LogRecord) -> bool:
-    """False for papermill's frame lines, empty lines, the text form of figures and the kernel's word on its sockets."""
+    """False for papermill's frame lines, empty lines and the text form of figures."""
     text = record.getMessage().strip()
     record.msg, record.args = text, ()
-    return bool(text) and "encryption" not in text and not text.startswith(NOISE)
+    return bool(text) and not text.startswith(NOISE)
 
 
 def run(notebook: str, output: Path, words: list[str]) -> int:
@@ -58,17 +73,25 @@ def run(notebook: str, output: Path, words: list[str]) -> int:
     if notebook not in NOTEBOOKS or not source.is_file():
         raise ParameterError(f"unknown notebook {notebook!r}; known notebooks: {', '.join(NOTEBOOKS)}.")
     parameters = read_parameters(source, words)
-    os.environ["MEDSYNTH_HEADLESS"] = "1"
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before one of the user's home
-    os.environ.pop("MEDSYNTH_PROFILE", None)
     log, handler = logging.getLogger("papermill"), logging.StreamHandler(sys.stdout)
     handler.addFilter(tells_something)
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
     output.parent.mkdir(parents=True, exist_ok=True)
+    with open(output.parent / ".lock", "a+") as lock:
+        wait_for_turn(notebook, lock)
+        return execute(source, output, parameters)
+
+
+def execute(source: Path, output: Path, parameters: dict) -> int:
+    """Run the notebook in a kernel of this environment, in the repository's folder."""
+    kernels = [str(Path(sys.prefix) / "share" / "jupyter"), os.environ.get("JUPYTER_PATH")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, kernels))  # this environment's kernel before any other
+    os.environ["MEDSYNTH_HEADLESS"] = "1"
+    os.environ.pop("MEDSYNTH_PROFILE", None)
     print(f"running {source.name} with {json.dumps(parameters)}", flush=True)
     try:
-        papermill.execute_notebook(
+        executed = papermill.execute_notebook(
             str(source),
             str(output),
             parameters,
@@ -76,13 +99,17 @@ def run(notebook: str, output: Path, words: list[str]) -> int:
             cwd=str(FOLDER.parent),
             progress_bar=False,
             log_output=True,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # no word on its sockets
         )
     except PapermillExecutionError as error:
-        print(f"{notebook} failed in cell {error.exec_count}: {error.ename}: {error.evalue}")
+        print(f"{source.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}")
         return 1
     except RuntimeError as error:  # nbclient's DeadKernelError: killed, for instance for want of memory
-        print(f"{notebook} failed: {error} (was it killed for want of memory?)")
+        print(f"{source.stem} failed: {error} (was it killed for want of memory?)")
         return 138
+    if any(cell.cell_type == "code" and cell.source and not cell.execution_count for cell in executed.cells):
+        print(f"{source.stem} failed: it ended before its last cell, without an error (sys.exit?)")
+        return 1
     return 0
 
 

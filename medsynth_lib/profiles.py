@@ -83,11 +83,11 @@ PROFILES = {
     ),
     "demo": Profile(
         data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
-        vae=VAESizes(150_000, 32, 32, 128, 1.0, 1e-3),
-        dcgan=DCGANSizes(60_000, 32, 32, 96, 2e-4, 12_000),
-        ddpm=DDPMSizes(60_000, 32, 4, (96, 128, 160), 1, False, 5e-4, 25),
-        segmentation=SegmentationSizes(400, 16, (16, 32, 64, 128), 2e-3, 1),
-        synthetic=1440,
+        vae=VAESizes(80_000, 16, 32, 64, 12.0, 2e-3),
+        dcgan=DCGANSizes(60_000, 16, 16, 64, 1e-3, 8_000),
+        ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
+        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
+        synthetic=1_440,
         bootstrap=2000,
     ),
     "gpu": Profile(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 
 from .checkpoints import write_json
+from .course import package_hash
 from .data import registry
 from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
 from .profiles import Profile, profile
@@ -59,10 +62,16 @@ class Run:
         return value
 
     def slices(self) -> SliceSet:
-        """All slices of the data source, prepared once per run and then read from disk."""
+        """All slices of the data source, prepared once per run and then read from disk.
+
+        They are made again when the source, its sizes, the seed or the code that reads data have changed.
+        """
         folder = self.path("00_data") / "slices"
-        if not (folder / "dataset.json").is_file():
+        request = {"data": self.data, "seed": self.seed, **asdict(self.settings.data), "code": package_hash("data")}
+        note = folder.with_name("request.json")
+        if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != request:
             self._prepare(folder)
+            write_json(note, request)
         return SliceSet.load(folder)
 
     def _prepare(self, folder: Path) -> None:
@@ -71,7 +80,7 @@ class Run:
 
         def report(done: int, total: int) -> None:
             if not bars:
-                bars.append(Progress("data", total, unit="subjects"))
+                bars.append(Progress("data", total, unit="cases"))
             bars[0].update(done)
             if done >= total:
                 bars[0].close()

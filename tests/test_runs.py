@@ -74,3 +74,15 @@ def test_parts_are_disjoint_and_the_data_are_made_once(monkeypatch):
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: pytest.fail("loaded twice"))
     assert run.slices().hash() == small().hash()
+
+
+def test_slices_are_made_again_when_the_code_that_reads_them_changes(monkeypatch):
+    run = runs.start("00_data", "smoke")
+    run.slices()
+    calls = []
+    monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: calls.append(1) or small())
+    run.slices()
+    assert not calls
+    monkeypatch.setattr(runs, "package_hash", lambda part: "other code")
+    run.slices()
+    assert len(calls) == 1

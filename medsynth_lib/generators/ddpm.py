@@ -1,7 +1,9 @@
 """Denoising diffusion (Ho et al. 2020) on diffusers' UNet2DModel. Taught in 05_ddpm.
 
     q(x_t | x_0) = N( sqrt(a_t) x_0, (1 - a_t) I ),   a_t = prod_{s<=t} (1 - beta_s)           (forward, eq. 4)
-    L_simple     = E_{t, x_0, eps} || eps - eps_theta(x_t, t) ||^2,  x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps  (eq. 14)
+    L            = E_{t, x_0, eps} w_t || eps - eps_theta(x_t, t) ||^2,  x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps
+
+w_t = 1 is L_simple (eq. 14); here w_t = min(SNR_t, 5) / SNR_t (Hang et al. 2023), SNR_t = a_t / (1 - a_t).
 
 Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few dozen network evaluations.
 """
@@ -17,6 +19,7 @@ from ..training import Method
 from . import joint
 
 TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
+MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
 WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
@@ -30,9 +33,10 @@ class NoisePredictor(nn.Module):
 
     Two things make a small U-Net affordable on a CPU:
     - patch x patch pixels are folded into channels, so the U-Net works on a (H / patch)^2 grid;
-    - the U-Net predicts v = sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022) and eps follows exactly as
-      sqrt(a_t) v + sqrt(1 - a_t) x_t. Near pure noise eps is then read off the input instead of being squeezed
-      through the network.
+    - the U-Net draws its guess of the clean picture, and the noise follows exactly:
+      eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t). A folded patch of noise has as many free numbers as it has values
+      (128 at patch 4 with 8 channels), which 64 feature channels cannot carry: a U-Net that had to output noise, or v,
+      left every sample covered in it. A clean picture is smooth and fits through.
     """
 
     def __init__(self, channels: int, size: int, patch: int, widths, layers: int, attention: bool):
@@ -55,9 +59,9 @@ class NoisePredictor(nn.Module):
         self.register_buffer("alphas", noise_schedule().alphas_cumprod.clone(), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        v = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), t).sample, self.patch)
+        clean = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), t).sample, self.patch)
         a = self.alphas[t].view(-1, 1, 1, 1)
-        return a.sqrt() * v.float() + (1 - a).sqrt() * x
+        return (x - a.sqrt() * clean.float()) / (1 - a).sqrt()
 
 
 class DDPM(Method):
@@ -94,22 +98,28 @@ class DDPM(Method):
     def schedule(self, fraction: float) -> float:
         return min(1.0, (fraction + 1e-3) / WARM_UP) * (1 - 0.9 * fraction)
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """L_simple on one batch. The noise process stays in fp32; only the network may run in bf16."""
+    def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.
+
+        The noise process stays in fp32; only the U-Net may run in bf16.
+        """
         x0 = joint.encode(images, labels, self.shape.labels)
         noise = torch.randn_like(x0)
         t = torch.randint(0, TIMESTEPS, (len(x0),), device=x0.device)
         xt = self.schedule_of_noise.add_noise(x0, noise, t)
-        return F.mse_loss(self.predictor(xt, t), noise)
+        error = (self.predictor(xt, t) - noise).pow(2).mean((1, 2, 3))
+        a = self.predictor.alphas[t]
+        weight = ((1 - a) / a * MAX_SNR).clamp(max=1)
+        return {"loss": (weight * error).mean(), "eps_mse": error.mean()}
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         optimiser = optimisers["predictor"]
-        loss = self.loss(batch["images"], batch["labels"])
+        losses = self.loss(batch["images"], batch["labels"])
         optimiser.zero_grad()
-        self.backward(loss)
+        self.backward(losses["loss"])
         nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.0)
         optimiser.step()
-        return {"eps_mse": loss}
+        return losses
 
     def solver(self, steps: int | None = None) -> DPMSolverMultistepScheduler:
         """DPM-Solver++(2M), its steps spaced evenly in log signal-to-noise ratio (Lu et al. 2022).

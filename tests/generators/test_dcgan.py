@@ -154,8 +154,15 @@ def test_same_seed_same_training_and_samples(tmp_path):
 
 
 def test_every_setting_survives_saving_and_loading(tmp_path):
-    method = small(learning_rate=3e-4, spectral=False, augment=False, two_scales=1.5)
+    method = small(learning_rate=3e-4, spectral=False, augment=False, two_scales=1.5, background=0.8)
     ms.fit(method, batch(), tmp_path, images=12, batch_size=6, seed=0)
     loaded = load_generator(tmp_path)
     assert loaded.config() == method.config()
     assert all(torch.equal(x, y) for x, y in zip(loaded.sample(3, 0), method.sample(3, 0), strict=True))
+
+
+def test_the_generator_starts_from_the_given_share_of_background():
+    torch.manual_seed(0)
+    labels = DCGAN(1, 4, 32, width=8, latent=5, background=0.97).generator(torch.randn(64, 5))[:, 1:]
+    assert (labels[:, 0].mean().item() + 1) / 2 == pytest.approx(0.97, abs=0.04)
+    assert DCGAN(1, 4, 32, width=8, latent=5, background=1.0).generator(torch.randn(4, 5)).isfinite().all()

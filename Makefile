@@ -50,8 +50,8 @@ known:
 	  echo "unknown DATA '$$DATA'; known: phantom, hippocampus, braintumour, brats:PATH, folder:PATH, pneumoniamnist"; exit 2;; esac
 	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is '$(SEED)'; give a whole number from 0 on"; exit 2;; esac
 	@case "$(CORES)" in ''|*[!0-9]*|0) echo "CORES is '$(CORES)'; give a whole number from 1 on"; exit 2;; esac
-	@case "$$NOTEBOOKS" in core|all) ;; *[!0-9,\ ]*|'') \
-	  echo "unknown NOTEBOOKS '$$NOTEBOOKS'; known: core, all, or numbers such as \"00 01 05\""; exit 2;; esac
+	@for n in $${NOTEBOOKS//,/ }; do case "$$n" in core|all) ;; *) ls notebooks/"$$n"[_.]*ipynb >/dev/null 2>&1 || { \
+	  echo "unknown NOTEBOOKS '$$n'; known: core, all," $$(cd notebooks; ls [0-9]*.ipynb | cut -c1-2); exit 2; };; esac; done
 
 .venv/.stamp: constraints.txt pyproject.toml
 	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or 3.12, or set PYTHON=/path/to/python3.11"; exit 2; }

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+
+# diffusers asks for a widget progress bar that it never shows here
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 # What a notebook uses, and where it lives; a module is imported when one of its names is first used.
 _FACE = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from .course import FOLDER, NOTEBOOKS
@@ -45,7 +46,7 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
 
 
 def wait_for_turn(notebook: str, lock: TextIO) -> None:
-    """Hold the notebook's lock. After `kill -9` of Snakemake alone its notebook still runs: wait until that one ends."""
+    """Hold the notebook's lock. After `kill -9` of Snakemake alone its notebook still runs: wait until it ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,12 +100,13 @@ def execute(source: Path, output: Path, parameters: dict) -> int:
             cwd=str(FOLDER.parent),
             progress_bar=False,
             log_output=True,
+            start_timeout=300,  # seconds; a first import from a slow disk takes its time
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # no word on its sockets
         )
     except PapermillExecutionError as error:
         print(f"{source.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}")
         return 1
-    except RuntimeError as error:  # nbclient's DeadKernelError: killed, for instance for want of memory
+    except DeadKernelError as error:
         print(f"{source.stem} failed: {error} (was it killed for want of memory?)")
         return 138
     if any(cell.cell_type == "code" and cell.source and not cell.execution_count for cell in executed.cells):

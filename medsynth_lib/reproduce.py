@@ -91,7 +91,12 @@ def main(arguments: list[str] | None = None) -> int:
         if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over
             subprocess.run(snakemake(folder, asked.cores, "--unlock"), check=True)
         started = time.monotonic()
-        if subprocess.run(snakemake(folder, asked.cores, *gpu_limit())).returncode:
+        try:  # Snakemake inherits the lock: it stays held for as long as Snakemake lives, even if we are killed
+            code = subprocess.run(snakemake(folder, asked.cores, *gpu_limit()), pass_fds=[lock.fileno()]).returncode
+        except KeyboardInterrupt:
+            print("\nstopped; the same command goes on from here.")
+            return 130
+        if code:
             tell_failure(folder, names)
             return 1
         print(f"all notebooks are up to date after {clock(time.monotonic() - started)}")

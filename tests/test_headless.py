@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import nbformat
 import pytest
@@ -68,7 +69,38 @@ def test_a_killed_kernel_is_138(folder, tmp_path, capsys):
     assert "01_vae failed" in capsys.readouterr().out
 
 
-def test_the_kernel_is_this_environment_and_knows_that_nobody_watches(folder, tmp_path, capsys):
+def test_an_early_end_without_an_error_is_a_failure(folder, tmp_path, capsys):
+    """papermill alone returns 0 here, with the later cells never run."""
+    folder("import sys; sys.exit(0)", "print('never')")
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 1
+    text = capsys.readouterr().out
+    assert "ended before its last cell" in text and "never" not in text
+
+
+def test_a_notebook_that_still_runs_elsewhere_is_waited_for(folder, tmp_path):
+    """Snakemake was killed, its notebook lives on: two processes must not write to one folder."""
+    folder("print('second')")
+    words = [sys.executable, "-u", "-c"]
+    words += ["import sys, fcntl; f = open(sys.argv[1], 'a+'); fcntl.flock(f, 2); print('held'); sys.stdin.read()"]
+    words += [str(tmp_path / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        ends = []
+        run = threading.Thread(target=lambda: ends.append(headless.main(["01_vae", str(tmp_path / "out.ipynb")])))
+        run.start()
+        run.join(2)
+        assert run.is_alive() and not (tmp_path / "out.ipynb").exists()
+        other.stdin.close()
+    run.join(60)
+    assert ends == [0]
+
+
+def test_the_kernel_is_this_environment_and_knows_that_nobody_watches(folder, tmp_path, capsys, monkeypatch):
+    """Also where another python3 kernel was registered."""
+    kernel = tmp_path / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["no-such-python"], "display_name": "another", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     folder("import sys, os; print(sys.executable, os.environ['MEDSYNTH_HEADLESS'], os.environ.get('MEDSYNTH_PROFILE'))")
     assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 0
     assert f"{sys.executable} 1 None" in capsys.readouterr().out

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from medsynth_lib.course import NOTEBOOKS
+
 
 def make(folder, *arguments, **environment) -> subprocess.CompletedProcess:
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "PROFILE", "DATA", "NOTEBOOKS")}
@@ -21,6 +23,9 @@ def copy(root, tmp_path):
     folder.mkdir(parents=True)
     for name in ("Makefile", "constraints.txt", "pyproject.toml"):
         shutil.copy(root / name, folder / name)
+    (folder / "notebooks").mkdir()
+    for name in NOTEBOOKS:
+        (folder / "notebooks" / f"{name}.ipynb").touch()
     return folder
 
 
@@ -30,7 +35,8 @@ def copy(root, tmp_path):
         ("PROFILE=huge", "unknown PROFILE 'huge'; known profiles: smoke, demo, gpu, paper"),
         ("DATA=mnist", "unknown DATA 'mnist'; known: phantom, hippocampus, braintumour"),
         ("DATA=brats:", "unknown DATA 'brats:'"),
-        ("NOTEBOOKS=vae", "unknown NOTEBOOKS 'vae'; known: core, all, or numbers"),
+        ("NOTEBOOKS=vae", "unknown NOTEBOOKS 'vae'; known: core, all, 00 01"),
+        ("NOTEBOOKS=00 99", "unknown NOTEBOOKS '99'; known: core, all, 00 01"),
         ("SEED=-1", "SEED is '-1'; give a whole number"),
         ("CORES=0", "CORES is '0'; give a whole number"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
+
+from .fidelity import checked
 
 
 def radii(points: np.ndarray, k: int) -> np.ndarray:
@@ -16,12 +18,14 @@ def radii(points: np.ndarray, k: int) -> np.ndarray:
 def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
     """Precision, recall (Kynkaanniemi 2019), density and coverage (Naeem 2020) of features [N, D] and [M, D].
 
-    precision  share of synthetic points inside some real point's k-neighbour ball
-    recall     share of real points inside some synthetic point's ball
-    density    how many real balls hold a synthetic point, divided by k (may exceed 1)
-    coverage   share of real balls that hold a synthetic point: falls when modes are dropped
+    With NND_k(r) the distance of r to its k-th nearest neighbour in its own set:
+    precision  share of synthetic points s with |s - r| < NND_k(r) for some real r
+    recall     share of real points r with |s - r| < NND_k(s) for some synthetic s
+    density    mean over s of #{r: |s - r| < NND_k(r)} / k (may exceed 1)
+    coverage   share of real points r with |s - r| < NND_k(r) for some s: falls when modes are dropped
     Raises ValueError when a set has k points or fewer.
     """
+    checked(real, synthetic)
     if min(len(real), len(synthetic)) <= k:
         raise ValueError(
             f"{len(real)} real and {len(synthetic)} synthetic points; more than k = {k} are needed of each."
@@ -37,17 +41,22 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> d
     }
 
 
-def diversity_with_ceiling(synthetic, training, holdout, seed: int, k: int = 5) -> dict:
+def diversity_with_ceiling(synthetic, training, holdout, seed: int, k: int = 5, repeats: int = 5) -> dict:
     """The measures of synthetic against holdout, beside those of training against holdout, all at the same n.
 
-    Features [., D]. "real" is what other real people reach: a generator cannot be asked for more.
+    Features [., D]; n is the smallest of the three sets, and results are means over `repeats` draws of n rows.
+    "pairwise" is the mean distance of two points of the set, divided by that of the holdout (1 = as varied as real).
+    "real" is what other real people reach: a generator cannot be asked for more. It stays below the textbook values
+    (coverage 1 - 2^-k), because the neighbours of a held-out slice are slices of the same subject.
     """
+    checked(synthetic, training, holdout)
     rng = np.random.default_rng(seed)
     n = min(len(synthetic), len(training), len(holdout))
-    drawn = [x[rng.permutation(len(x))[:n]] for x in (synthetic, training, holdout)]
-    return {
-        "synthetic": neighbour_measures(drawn[2], drawn[0], k),
-        "real": neighbour_measures(drawn[2], drawn[1], k),
-        "n": n,
-        "k": k,
-    }
+    found = {"synthetic": [], "real": []}
+    for _ in range(repeats):
+        own, other, reference = (x[rng.permutation(len(x))[:n]] for x in (synthetic, training, holdout))
+        for name, points in (("synthetic", own), ("real", other)):
+            measures = neighbour_measures(reference, points, k)
+            found[name].append({**measures, "pairwise": float(pdist(points).mean() / pdist(reference).mean())})
+    means = {name: {m: float(np.mean([row[m] for row in rows])) for m in rows[0]} for name, rows in found.items()}
+    return {**means, "n": n, "k": k}

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Dice of two boolean masks of any equal shape: 2 |A and B| / (|A| + |B|).
+    """Dice (1945) of two boolean masks of equal shape: 2 |A and B| / (|A| + |B|).
 
     Both empty: NaN (nothing to find and nothing found; left out of means and counted). One empty: 0.
     """
@@ -17,16 +17,20 @@ def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
 def dice_per_subject(predicted, truth, subjects, n_labels: int):
     """Dice per subject on all of its slices together, never a mean over slices.
 
-    predicted, truth  uint8 [N, H, W]; subjects [N]; n_labels counts the background.
+    predicted, truth  whole numbers [N, H, W] in 0 ... n_labels - 1; subjects [N]; n_labels counts the background.
     Returns (subject ids [S], per label [S, n_labels - 1], whole lesion (any label > 0) [S]).
-    Raises ValueError when the shapes differ.
+    Raises ValueError when shapes differ or a value is no label.
     """
     predicted, truth, subjects = np.asarray(predicted), np.asarray(truth), np.asarray(subjects)
-    if predicted.shape != truth.shape or len(subjects) != len(truth):
+    if predicted.shape != truth.shape or len(subjects) != len(truth) or not len(truth):
         raise ValueError(
             f"predictions {predicted.shape}, truth {truth.shape} and {len(subjects)} subjects do not fit together; "
             "give one prediction and one subject per true mask."
         )
+    for name, maps in (("predicted", predicted), ("true", truth)):
+        # NaN and fractions (probabilities) end here too.
+        if not np.isin(maps, np.arange(n_labels)).all():
+            raise ValueError(f"the {name} masks hold values other than 0 ... {n_labels - 1}; take the argmax first.")
     ids = sorted(set(subjects.tolist()))
     per_label, whole = np.empty((len(ids), n_labels - 1)), np.empty(len(ids))
     for row, subject in enumerate(ids):

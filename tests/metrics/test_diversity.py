@@ -41,3 +41,26 @@ def test_a_dropped_mode_lowers_recall_and_coverage_but_not_precision():
 def test_too_few_points():
     with pytest.raises(ValueError, match="more than k = 5"):
         neighbour_measures(np.zeros((5, 2)), np.zeros((9, 2)))
+
+
+def test_real_against_real_reaches_the_expected_coverage():
+    """Naeem et al. 2020, eq. 10: 1 - (N - 1)...(N - k) / ((2N - 1)...(2N - k)) for two sets of one distribution."""
+    rng = np.random.default_rng(2)
+    values = [neighbour_measures(*rng.normal(0, 1, (2, 200, 2)))["coverage"] for _ in range(15)]
+    expected = 1 - np.prod([(200 - i) / (400 - i) for i in range(1, 6)])
+    assert np.mean(values) == pytest.approx(expected, abs=0.01)
+
+
+def test_shrunken_samples_are_less_spread_and_more_dense_than_real_ones():
+    rng = np.random.default_rng(3)
+    training, holdout = rng.normal(0, 1, (2, 300, 4))
+    result = diversity_with_ceiling(0.5 * rng.normal(0, 1, (300, 4)), training, holdout, seed=0)
+    assert result["synthetic"]["pairwise"] == pytest.approx(0.5, abs=0.05)
+    assert result["real"]["pairwise"] == pytest.approx(1.0, abs=0.05)
+    assert result["synthetic"]["density"] > 1.1 * result["real"]["density"]
+    assert result["synthetic"]["recall"] < result["real"]["recall"]
+
+
+def test_nan_features_are_refused_instead_of_counting_as_far_away():
+    with pytest.raises(ValueError, match="NaN"):
+        neighbour_measures(np.full((9, 2), np.nan), np.zeros((9, 2)))

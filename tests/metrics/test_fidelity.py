@@ -79,3 +79,93 @@ def test_shrinking_is_block_means():
     images = np.arange(2 * 128 * 128, dtype=np.float32).reshape(1, 2, 128, 128)
     assert shrink(images).shape == (1, 2, 64, 64)
     assert shrink(images)[0, 0, 0, 0] == images[0, 0, :2, :2].mean()
+
+
+def gaussian(n, mean, covariance, seed):
+    """n rows whose SAMPLE mean and covariance are exactly these."""
+    raw = np.random.default_rng(seed).normal(0, 1, (n, len(mean)))
+    raw -= raw.mean(0)
+    white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw, rowvar=False))).T
+    return white @ np.linalg.cholesky(covariance).T + mean
+
+
+def test_frechet_of_known_gaussians():
+    """Commuting covariances: |mu|^2 + sum (sqrt(a) - sqrt(b))^2; also where one is nearly singular."""
+    for b_values in ([1.0, 9.0], [1e-12, 9.0]):
+        a = gaussian(50, [0.0, 0.0], np.diag([4.0, 1.0]), 0)
+        b = gaussian(70, [3.0, 4.0], np.diag(b_values), 1)
+        expected = 25 + (2 - np.sqrt(b_values[0])) ** 2 + (1 - 3) ** 2
+        assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-5)
+
+
+def test_polynomial_mmd_equals_the_double_loop():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(0, 1, (8, 3)), rng.normal(1, 1, (7, 3))
+
+    def k(x, y):
+        return (x @ y / 3 + 1) ** 3
+
+    aa = np.mean([k(a[i], a[j]) for i in range(8) for j in range(8) if i != j])
+    bb = np.mean([k(b[i], b[j]) for i in range(7) for j in range(7) if i != j])
+    expected = aa + bb - 2 * np.mean([k(x, y) for x in a for y in b])
+    assert unbiased_mmd(a, b, kernel="polynomial") == pytest.approx(expected)
+
+
+def test_the_default_bandwidth_is_the_median_distance_of_the_reference():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0, 1, (9, 2)), rng.normal(0, 1, (6, 2))
+    median = np.median([np.linalg.norm(b[i] - b[j]) for i in range(6) for j in range(i)])
+    assert unbiased_mmd(a, b) == pytest.approx(unbiased_mmd(a, b, median))
+
+
+def test_n_decides_the_frechet_distance_of_equal_distributions():
+    draws = np.random.default_rng(6).normal(0, 1, (2, 10, 400, 8))
+    small, large = (np.mean([frechet_distance(a[:n], b[:n]) for a, b in zip(*draws, strict=True)]) for n in (100, 400))
+    assert 3 < small / large < 5  # the bias goes as 1 / n
+
+
+def test_the_interval_is_as_wide_as_the_chance_of_whom_one_held_out():
+    rng = np.random.default_rng(7)
+
+    def people(n, slices):
+        return (rng.normal(0, 0.8, (n, 1, 3)) + rng.normal(0, 0.6, (n, slices, 3))).reshape(-1, 3)
+
+    synthetic, subjects, results = people(400, 1) + 0.4, np.repeat(np.arange(40), 4), []
+    for seed in range(60):
+        results.append(distance_with_floor(synthetic, people(80, 4), people(40, 4), subjects, seed, repeats=2))
+    centre, spread = (f([r["distance"] for r in results]) for f in (np.mean, np.std))
+    widths = [np.diff(r["distance_ci95"])[0] / (2 * 2.262) for r in results]
+    assert 0.75 < np.mean(widths) / spread < 1.35
+    covered = np.mean([r["distance_ci95"][0] < centre < r["distance_ci95"][1] for r in results])
+    assert covered > 0.85
+
+
+def test_an_artefact_that_no_real_image_has_leaves_the_plane_of_the_components():
+    train, holdout, fresh = pictures(200, 0), pictures(120, 1), pictures(150, 5)
+    checker = 0.03 * ((np.indices((32, 32)).sum(0) % 2) * 2 - 1)
+    space = FeatureSpace(train, dimensions=4)
+    a, b, bad = space(train), space(holdout), space((fresh + checker).astype(np.float32))
+    assert a.shape == (200, 4) and np.allclose(a.mean(0), 0, atol=1e-6) and np.allclose(a.std(0), 1, atol=1e-3)
+    assert frechet_distance(bad, b) > 5 * frechet_distance(a, b)
+
+
+def test_channels_that_do_not_belong_together_are_seen():
+    two = np.concatenate([pictures(300, 0), -pictures(300, 0)], axis=1)  # the same anatomy in both channels
+    mixed = np.concatenate([two[:, :1], two[np.random.default_rng(0).permutation(300), 1:]], axis=1)
+    space = FeatureSpace(two[:150], dimensions=8)
+    real, torn = space(two[150:]), space(mixed[150:])
+    assert frechet_distance(torn, real) > 5 * frechet_distance(space(two[:150]), real)
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda x: frechet_distance(x, x * np.nan), "NaN"),
+        (lambda x: frechet_distance(x, x[:, :2]), "do not fit"),
+        (lambda x: unbiased_mmd(x, x[:1]), "at least two"),
+        (lambda x: distance_with_floor(x, x, x, np.zeros(len(x)), 0), "one subject"),
+    ],
+)
+def test_wrong_features_raise_a_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(np.random.default_rng(0).normal(0, 1, (20, 3)))

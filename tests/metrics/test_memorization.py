@@ -10,6 +10,7 @@ from medsynth_lib.metrics.memorization import (
     as_smooth_as,
     best_correlation,
     copy_audit,
+    negative_control,
     planted_copies,
     roughness,
 )
@@ -98,3 +99,77 @@ def test_every_kind_of_copy_changes_the_picture_as_it_says():
 def test_unknown_kind_lists_the_known():
     with pytest.raises(ValueError, match="exact, noise, shift\\+gain, rotation"):
         planted_copies(TRAIN.images, 2, "mirror", 0)
+
+
+def large(n, seed) -> np.ndarray:
+    """64-pixel pictures that fill the frame: the search averages them down by 2."""
+    return (
+        (0.5 * gaussian_filter(np.random.default_rng(seed).normal(0, 1, (n, 2, 64, 64)), (0, 0, 2, 2)) * 6)
+        .astype(np.float32)
+        .clip(-1, 1)
+    )
+
+
+@pytest.mark.parametrize("dy, dx", [(0, 1), (-1, 1), (2, -1), (2, 2)])
+def test_every_move_within_reach_is_undone_in_half_steps_of_the_search(dy, dx):
+    training = large(12, 0)
+    for copies in (training[:5], training[:5, ..., ::-1]):
+        moved = np.roll(copies, (dy, dx), axis=(2, 3))
+        r, index = best_correlation(moved, training)
+        # Only the border, which the move brought in from the other side, differs.
+        assert (r > 0.93).all() and np.array_equal(index, range(5))
+        moved[..., :4, :], moved[..., -4:, :], moved[..., :4], moved[..., -4:] = (-1.0,) * 4
+        inner = training.copy()
+        inner[..., :4, :], inner[..., -4:, :], inner[..., :4], inner[..., -4:] = (-1.0,) * 4
+        assert (best_correlation(moved, inner)[0] > best_correlation(moved, inner, shift=0)[0]).all()
+
+
+def test_more_queries_than_one_portion_and_odd_sizes():
+    training = large(8, 1)[:, :, :63, :63]
+    r, index = best_correlation(np.tile(training, (70, 1, 1, 1)), training)
+    assert np.allclose(r, 1, atol=1e-5) and np.array_equal(index, np.tile(np.arange(8), 70))
+
+
+def test_a_mix_with_copies_is_flagged_by_their_share():
+    honest = people(200, 7, "n").images[::2]
+    for share in (5, 20):
+        mixed = np.concatenate([planted_copies(TRAIN.images, 2 * share, "exact", 0), honest])[:200]
+        audit = copy_audit(mixed, TRAIN, HOLDOUT)
+        assert 2 * share / len(mixed) <= audit["plain"]["percent"] / 100 < 2 * share / len(mixed) + 0.05
+        first = audit["nearest_pairs"][0]
+        assert len(audit["nearest_pairs"]) == 8 and first["r"] > 0.999 and first["synthetic"] < 2 * share
+        assert first["subject"] == TRAIN.subjects[first["training"]]
+
+
+def test_noise_is_not_called_a_copy_and_shows_in_the_roughness():
+    noise = np.random.default_rng(0).normal(0, 0.5, (100, 1, 32, 32)).clip(-1, 1).astype(np.float32)
+    audit = copy_audit(noise, TRAIN, HOLDOUT)
+    assert audit["plain"]["percent"] == audit["smooth"]["percent"] == 0
+    assert audit["roughness_ratio"] > 2 and audit["smooth"]["sigma_pixels"] == 0
+    assert 0.8 < copy_audit(people(100, 3, "n").images, TRAIN, HOLDOUT)["roughness_ratio"] < 1.25
+
+
+def test_roughness_ignores_contrast_and_brightness():
+    assert roughness(0.5 * HOLDOUT.images + 0.3) == pytest.approx(roughness(HOLDOUT.images), rel=1e-4)
+
+
+def test_the_negative_control_knows_that_slices_of_one_subject_fall_together():
+    rng = np.random.default_rng(0)
+    subjects = np.repeat(np.arange(100), 8)
+    null = np.repeat(rng.normal(0.8, 0.05, 100), 8) + rng.normal(0, 0.005, 800)
+    control = negative_control(null, subjects, seed=0)
+    low, high = control["ci95"]
+    assert 0.5 < control["percent"] < 4 and low <= 1 <= high
+    alone = negative_control(rng.permutation(null), subjects, seed=0)["ci95"]
+    assert high - low > 1.5 * (alone[1] - alone[0])
+
+
+def test_a_subject_on_both_sides_nan_and_a_lonely_subject_raise_a_sentence():
+    with pytest.raises(ValueError, match="training and holdout"):
+        copy_audit(TRAIN.images, TRAIN, TRAIN)
+    with pytest.raises(ValueError, match="NaN"):
+        best_correlation(TRAIN.images * np.nan, TRAIN.images)
+    with pytest.raises(ValueError, match="one shape"):
+        best_correlation(TRAIN.images[..., :16], TRAIN.images)
+    with pytest.raises(ValueError, match="one subject"):
+        negative_control(np.ones(4), np.zeros(4), 0)

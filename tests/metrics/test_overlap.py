@@ -40,3 +40,18 @@ def test_a_mean_over_slices_would_be_another_number():
 def test_shapes_must_fit():
     with pytest.raises(ValueError, match="do not fit together"):
         dice_per_subject(np.zeros((2, 4, 4)), np.zeros((3, 4, 4)), ["a", "a", "a"], 2)
+
+
+def test_empty_masks_per_subject():
+    truth, predicted = np.zeros((2, 3, 4, 4), np.uint8)
+    truth[1, 0, 0], predicted[2, 0, 0] = 1, 1
+    ids, per_label, whole = dice_per_subject(predicted, truth, ["nothing to find", "missed", "invented"], 2)
+    values = dict(zip(ids, whole, strict=True))
+    assert np.isnan(values["nothing to find"]) and values["missed"] == values["invented"] == 0
+    assert np.array_equal(per_label[:, 0], whole, equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.3, 2])
+def test_values_that_are_no_label_are_refused(value):
+    with pytest.raises(ValueError, match="predicted masks hold values other than 0 ... 1; take the argmax"):
+        dice_per_subject(np.full((2, 4, 4), value), np.zeros((2, 4, 4), np.uint8), ["a", "b"], 2)

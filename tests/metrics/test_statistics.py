@@ -70,3 +70,43 @@ def test_binomial_interval_is_clopper_pearson():
     assert binomial_interval(0, 10)[0] == 0
     with pytest.raises(ValueError, match="not a share"):
         binomial_interval(5, 3)
+
+
+def test_pairs_count_the_subjects_left_out():
+    first, second = np.array([1, 2, np.nan, 4.0]), np.array([1, np.nan, 3, 2.0])
+    for result in (paired_ratio(first, second, 0), paired_difference(first, second, 0)):
+        assert (result["n"], result["left_out"]) == (2, 2)
+
+
+def test_pairing_removes_what_both_arms_share():
+    rng = np.random.default_rng(2)
+    difficulty = rng.uniform(0.3, 0.9, 50)  # differs much more between subjects than the arms do
+    low, high = paired_ratio(0.9 * difficulty + rng.normal(0, 0.005, 50), difficulty, 0)["ci95"]
+    assert low < 0.9 < high and high - low < 0.01
+
+
+def test_a_ratio_counts_resamples_without_a_denominator():
+    ratio = paired_ratio([0.1, 0.2, 0.3], [0, 0, 0.5], 0, resamples=1000)
+    assert 230 < ratio["undefined_resamples"] < 360  # (2/3)^3 = 0.30
+    assert np.isfinite(ratio["ci95"]).all()
+
+
+def test_an_infinite_value_is_refused_because_leaving_it_out_would_reward_a_miss():
+    with pytest.raises(ValueError, match="infinite"):
+        bootstrap_mean([1.0, 2.0, np.inf], 0)
+    with pytest.raises(ValueError, match="not paired"):
+        paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], 0)
+
+
+def test_wilcoxon_by_hand_and_identical_arms():
+    first = np.arange(1.0, 7)
+    out = wilcoxon_holm({"better": (first, np.zeros(6)), "same": (first, first)})
+    assert out["better"] == {"p": 2 / 2**6, "p_holm": 4 / 2**6, "n": 6}  # all six signs alike, exact
+    assert out["same"]["p"] == 1.0
+
+
+@pytest.mark.parametrize("successes, n", [(0, 20), (3, 200), (20, 20)])
+def test_the_binomial_interval_solves_its_defining_equations(successes, n):
+    low, high = binomial_interval(successes, n)
+    assert low == 0 if successes == 0 else np.isclose(stats.binom.sf(successes - 1, n, low), 0.025)
+    assert high == 1 if successes == n else np.isclose(stats.binom.cdf(successes, n, high), 0.025)

@@ -124,6 +124,27 @@ class FeatureSpace:
         return (self._project((features(images) - self.mean) / self.scale) - self.centre) / self.spread
 
 
+class LayoutSpace:
+    """Coarse pictures: block means on an 8 x 8 grid, on the principal components of ONE reference set, not whitened.
+
+    Sees outline, brightness, ventricles and large lesions and is blind to blur, noise and texture: here a soft
+    generator can be as varied as real people, which the texture of `FeatureSpace` would hide.
+    """
+
+    def __init__(self, reference: np.ndarray, dimensions: int = 12):
+        raw = self._coarse(reference)
+        self.mean = raw.mean(0)
+        self.directions = np.linalg.svd(raw - self.mean, full_matrices=False)[2][:dimensions].T
+
+    @staticmethod
+    def _coarse(images: np.ndarray) -> np.ndarray:
+        return shrink(np.asarray(images, dtype=np.float32), 8).reshape(len(images), -1).astype(np.float64)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """[N, dimensions] in intensity units."""
+        return (self._coarse(images) - self.mean) @ self.directions
+
+
 def checked(*sets: np.ndarray) -> None:
     """ValueError unless all are finite feature tables [., D] of one width."""
     for x in sets:

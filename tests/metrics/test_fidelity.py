@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from medsynth_lib.metrics.fidelity import (
     FeatureSpace,
+    LayoutSpace,
     distance_with_floor,
     features,
     frechet_distance,
@@ -169,3 +170,16 @@ def test_channels_that_do_not_belong_together_are_seen():
 def test_wrong_features_raise_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(np.random.default_rng(0).normal(0, 1, (20, 3)))
+
+
+def test_layout_space_is_a_projection_of_block_means_and_blind_to_texture():
+    train, other = pictures(200, 0), pictures(100, 1)
+    space = LayoutSpace(train, dimensions=64)  # all directions of 8 x 8 block means: distances are kept
+    blocks = [x.reshape(len(x), 8, 4, 8, 4).mean((2, 4)).reshape(len(x), -1) for x in (train[:, 0], other[:, 0])]
+    ours = np.linalg.norm(space(train)[:20] - space(other)[:20], axis=1)
+    assert ours == pytest.approx(np.linalg.norm(blocks[0][:20] - blocks[1][:20], axis=1), rel=1e-5)
+
+    space = LayoutSpace(train)
+    noise = 0.1 * np.random.default_rng(2).standard_normal(other.shape).astype(np.float32)
+    person = np.linalg.norm(space(other)[:50] - space(other)[50:], axis=1).mean()
+    assert np.linalg.norm(space(other + noise) - space(other), axis=1).mean() < 0.15 * person

@@ -110,11 +110,27 @@ PROFILES = {
     ),
 }
 
-# Minutes per notebook on the machine the profile is for, side by side as the Snakefile runs them; measured for
-# smoke and demo (2 CPU cores), estimated for gpu; None where nobody has measured yet.
-MINUTES: dict[str, dict[str, float | None]] = {
-    "smoke": {},
-    "demo": {},
+# Minutes per notebook as the Snakefile runs them, measured on 2 CPU cores of 45 GFLOP/s together (a recent laptop is
+# several times faster); "together" counts that generators run side by side. Empty where nobody has measured yet.
+MINUTES: dict[str, dict[str, float]] = {
+    "smoke": {
+        "00_data": 0.5,
+        "01_vae": 0.3,
+        "02_dcgan": 0.3,
+        "05_ddpm": 0.4,
+        "06_segmentation": 0.3,
+        "07_evaluation": 0.3,
+        "together": 2,
+    },
+    "demo": {
+        "00_data": 2,
+        "01_vae": 7,
+        "02_dcgan": 10,
+        "05_ddpm": 14,
+        "06_segmentation": 9,
+        "07_evaluation": 2,
+        "together": 30,
+    },
     "gpu": {},
     "paper": {},
 }

@@ -57,9 +57,9 @@ def test_killed_and_called_again_it_ends_with_a_report(house):
     folder = house / "runs" / "smoke" / "phantom" / "seed0"
     first = subprocess.Popen(**command(house), start_new_session=True)
     deadline = time.monotonic() + 300
-    while not (folder / "00_data" / "metrics.json").is_file() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    time.sleep(3)  # generators have begun
+    while not (folder / "05_ddpm" / "log.txt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.5)  # until Snakemake has noted 00_data as done and generators have begun
+    time.sleep(2)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     made = (folder / "00_data" / "metrics.json").stat().st_mtime

@@ -39,7 +39,7 @@ class Generator(nn.Module):
         self.net = nn.Sequential(*layers, nn.Upsample(scale_factor=2), nn.Conv2d(ws[-1], shape.joint, 3, padding=1))
         if shape.labels > 1:
             # Label 0 starts with the share it has in real masks (Lin et al. 2017). From equal shares, D's first lesson
-            # is "far too much lesion", and G unlearns lesions for good.
+            # is "far too much lesion", and G may unlearn lesions for good.
             share = min(max(background, 1e-3), 1 - 1e-3)
             nn.init.zeros_(self.net[-1].bias[shape.channels :])
             nn.init.constant_(self.net[-1].bias[shape.channels], math.log(share / (1 - share) * (shape.labels - 1)))

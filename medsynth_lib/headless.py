@@ -90,6 +90,7 @@ def execute(source: Path, output: Path, parameters: dict) -> int:
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, kernels))  # this environment's kernel before any other
     os.environ["MEDSYNTH_HEADLESS"] = "1"
     os.environ.pop("MEDSYNTH_PROFILE", None)
+    os.environ.pop("MPLBACKEND", None)  # a backend without display would leave the notebook without figures
     print(f"running {source.name} with {json.dumps(parameters)}", flush=True)
     try:
         executed = papermill.execute_notebook(

@@ -98,7 +98,7 @@ class VAE(Method):
         return 0.5 * (1 + math.cos(math.pi * fraction))
 
     def losses(self, images: Tensor, labels: Tensor, beta: float) -> dict[str, Tensor]:
-        """Terms of the negative ELBO in nats per pixel; "loss" is their weighted sum.
+        """Terms of the negative ELBO in nats per pixel; "loss" is image + LABEL_WEIGHT label + beta kl.
 
         The best variance of a Gaussian is the mean squared error itself (Rybkin et al. 2021, sigma-VAE), which turns
         the reconstruction term -log p(x|z) into  C/2 * (log(MSE) + 1 + log(2 pi))  per pixel: no weight to choose.

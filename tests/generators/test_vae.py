@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from medsynth_lib.generators.vae import VAE
+from medsynth_lib.generators.vae import LABEL_WEIGHT, VAE
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_parts_of_the_loss_add_up_and_beta_weighs_the_kl(vae):
     for beta in (0.0, 0.5, 4.0):
         torch.manual_seed(3)
         losses = vae.losses(images, labels, beta)
-        expected = losses["image"] + losses["label"] + beta * losses["kl"]
+        expected = losses["image"] + LABEL_WEIGHT * losses["label"] + beta * losses["kl"]
         assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 

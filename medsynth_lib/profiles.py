@@ -111,7 +111,8 @@ PROFILES = {
 }
 
 # Minutes per notebook on 2 CPU cores of 45 GFLOP/s together (a recent laptop is several times faster). Smoke: measured.
-# Demo: estimated from the measured images per second of each training; no whole run was timed on a quiet machine yet; "together" counts that generators run side by side. Empty where nobody has measured yet.
+# Demo: estimated from the measured images per second of each training; no whole run was timed on a quiet machine.
+# "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
         "00_data": 0.5,

@@ -31,6 +31,11 @@ CENTRE_Y = -18.0  # mm, middle of the brain from front to back in the template
 DEFORMATIONS = ((4.0, 14.0), (1.2, 6.0))
 # Radius of the tumour core: log-normal with this median (mm) and deviation of the logarithm
 CORE_RADIUS = (15.0, 0.30)
+RADIUS_LIMITS = (5.0, 26.0)  # mm, where the law is cut
+FOLD_LIMIT = 0.15  # smallest Jacobian determinant that a random deformation may have
+SECOND_FOCUS = 0.15  # share of subjects with a second focus of half the radius
+GREY_LAG = 2.0  # mm by which oedema stops earlier in grey matter, at the slices' resolution
+VESSEL_DEPTH = 20.0  # mm below the brain's surface where sulcal vessels end (no vessels in the ventricles)
 MARGIN = 5.0  # mm beyond the lesion that the slices cover at either end
 NOISE = 0.02  # of the brightest tissue signal
 RNG = np.random.Generator
@@ -82,18 +87,32 @@ def coarse_grid() -> np.ndarray:
     return np.stack(np.meshgrid(x, x + CENTRE_Y, z, indexing="ij"))
 
 
+def jacobian(source: np.ndarray) -> np.ndarray:
+    """Determinant [X, Y, Z] of the map `source` in mm [3, X, Y, Z]: local volume ratio; above 0 nothing folds."""
+    (a, b, c), (d, e, f), (g, h, i) = (np.gradient(axis, COARSE) for axis in source)
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
 def deformation(rng: RNG, grid: np.ndarray) -> np.ndarray:
-    """Where each grid point comes from in the template, mm [3, X, Y, Z]: affine head shape plus smooth random maps."""
+    """Where each grid point comes from in the template, mm [3, X, Y, Z]: affine head shape plus smooth random maps.
+
+    The random part shrinks in steps of 10 % until the Jacobian is at least FOLD_LIMIT everywhere.
+    """
     angle = np.deg2rad(3.0) * rng.standard_normal()
     scale = 1 + 0.04 * rng.standard_normal(3)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     matrix = (turn / scale).astype(np.float32)
     centre = np.array([0, CENTRE_Y, 0], np.float32).reshape(3, 1, 1, 1)
     offset = np.array([1, 1, 2], np.float32).reshape(3, 1, 1, 1) * rng.standard_normal((3, 1, 1, 1), dtype=np.float32)
-    out = np.tensordot(matrix, grid - centre, axes=1) + centre + offset
-    for amplitude, length in DEFORMATIONS:
-        out += amplitude * np.stack([smooth_noise(rng, grid.shape[1:], length / COARSE) for _ in range(3)])
-    return out
+    # einsum, not BLAS: the bytes must not depend on how many threads a worker has.
+    head = np.einsum("ij,jxyz->ixyz", matrix, grid - centre) + centre + offset
+    random = sum(
+        amplitude * np.stack([smooth_noise(rng, grid.shape[1:], length / COARSE) for _ in range(3)])
+        for amplitude, length in DEFORMATIONS
+    )
+    while jacobian(head + random).min() < FOLD_LIMIT:
+        random *= 0.9
+    return head + random
 
 
 def fractions(kind: Template, source: np.ndarray) -> np.ndarray:
@@ -130,7 +149,9 @@ def mass_effect(grid, source, centre, radius, depth) -> np.ndarray:
     r = np.sqrt((away**2).sum(0)) + 1e-3
     delta = 0.35 * radius * np.exp(-np.maximum(r - radius, 0) / (1.5 * radius)) * np.clip(depth / 15, 0, 1)
     delta = np.minimum(delta, 0.6 * r)
-    return source - away / r * delta
+    # Composition, not a sum of displacements: two maps that do not fold cannot fold together.
+    pushed = (grid - away / r * delta - grid[:, :1, :1, :1]) / COARSE
+    return np.stack([map_coordinates(axis, pushed, order=1, mode="nearest") for axis in source])
 
 
 def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
@@ -139,25 +160,31 @@ def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
     The front's arrival is a shortest path (MCP_Geometric) with cost 1 per mm in white matter, 3 in grey, 15 in CSF.
     """
     shape = grid.shape[1:]
+    start = tuple(np.round((centre - grid[:, 0, 0, 0]) / COARSE).astype(int))
     r = np.sqrt(((grid - centre.reshape(3, 1, 1, 1)) ** 2).sum(0))
     ragged = r * (1 + 0.16 * smooth_noise(rng, shape, 5.0 / COARSE) + 0.08 * smooth_noise(rng, shape, 3.5 / COARSE))
-    core = radius - ragged
+    core = without_islands(radius - ragged, start)
     rim = radius * np.exp(rng.normal(-1.35, 0.35)) * np.clip(1 + 0.45 * smooth_noise(rng, shape, 7 / COARSE), 0.2, 2.2)
     necrosis = core - rim
     white = np.clip(tissue[1], 0, 1)
     csf = np.clip(tissue[2] - tissue[0] - tissue[1], 0, 1)
     cost = white + 3 * np.clip(tissue[0], 0, 1) + 15 * csf + 100 * (tissue[2] < 0.3)
     cost *= np.exp(0.35 * smooth_noise(rng, shape, 6 / COARSE))
-    start = tuple(np.round((centre - grid[:, 0, 0, 0]) / COARSE).astype(int))
     # The oedema stays within 3 core radii and 45 mm, so the front is followed in a box only.
     reach = int(min(3 * radius + 15, 55) / COARSE)
     box = tuple(slice(max(0, s - reach), s + reach + 1) for s in start)
     arrival = np.full(shape, 1e3, np.float32)
     inner = tuple(s - b.start for s, b in zip(start, box, strict=True))
     arrival[box] = MCP_Geometric(cost[box].astype(float), sampling=(COARSE,) * 3).find_costs([inner])[0]
-    extent = radius + np.exp(rng.normal(np.log(14.0), 0.45))
+    extent = radius + np.exp(rng.normal(np.log(17.0), 0.45))
     oedema = np.maximum(extent - gaussian_filter(arrival, 0.6), core)
     return Lesion(core, necrosis, oedema, centre, radius)
+
+
+def without_islands(core: np.ndarray, start: tuple[int, ...]) -> np.ndarray:
+    """The core's signed field with only the piece around `start` left: a focus is one mass."""
+    pieces, _ = label(core > 0)
+    return np.where((core > 0) & (pieces != pieces[start]), -COARSE, core)
 
 
 def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
@@ -188,28 +215,32 @@ def soft(field: np.ndarray, width: float) -> np.ndarray:
     return np.clip(field / width + 0.5, 0, 1)
 
 
+def lesions(rng: RNG, grid: np.ndarray, source: np.ndarray) -> tuple[Lesion, np.ndarray, np.ndarray]:
+    """One lesion, in SECOND_FOCUS of the subjects joined with a smaller one; tissue map and source after their push."""
+    tissue = fractions(template(COARSE), source)
+    radius = float(np.clip(np.exp(rng.normal(np.log(CORE_RADIUS[0]), CORE_RADIUS[1])), *RADIUS_LIMITS))
+    radii = (radius, 0.5 * radius) if rng.random() < SECOND_FOCUS else (radius,)
+    centres = [seed_point(rng, grid, tissue, size) for size in radii]
+    depth = distance_transform_edt(tissue[2] > 0.5, sampling=COARSE)
+    for centre, size in zip(centres, radii, strict=True):
+        source = mass_effect(grid, source, centre, size, depth)
+    tissue = fractions(template(COARSE), source)
+    foci = [grow(rng, grid, tissue, centre, size) for centre, size in zip(centres, radii, strict=True)]
+    joined = [np.maximum.reduce([getattr(focus, k) for focus in foci]) for k in ("core", "necrosis", "oedema")]
+    return Lesion(*joined, centres[0], radius), tissue, source
+
+
 def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed: int) -> dict[str, np.ndarray]:
     """One subject: images float32 [N, 4, H, W] in [-1, 1], labels uint8 [N, H, W], levels int64 [N] in mm.
 
+    `core_radius` is the drawn radius of the (first) tumour core in mm, a sample of the stated size law.
     Depends on (seed, index) and the sizes only, never on how many subjects are made or by whom.
     """
     rng = np.random.default_rng([seed, index])
     pixel = FIELD_OF_VIEW / image_size
     grid = coarse_grid()
     source = deformation(rng, grid)
-    tissue = fractions(template(COARSE), source)
-    radius = float(np.clip(np.exp(rng.normal(np.log(CORE_RADIUS[0]), CORE_RADIUS[1])), 5, 26))
-    centre = seed_point(rng, grid, tissue, radius)
-    depth = distance_transform_edt(tissue[2] > 0.5, sampling=COARSE)
-    source = mass_effect(grid, source, centre, radius, depth)
-    tissue = fractions(template(COARSE), source)
-    lesion = grow(rng, grid, tissue, centre, radius)
-    if rng.random() < 0.15:  # a second, smaller focus
-        other = seed_point(rng, grid, tissue, 0.5 * radius)
-        second = grow(rng, grid, tissue, other, 0.5 * radius)
-        joined = [np.maximum(getattr(lesion, k), getattr(second, k)) for k in ("core", "necrosis", "oedema")]
-        lesion = Lesion(*joined, lesion.centre, lesion.radius)
-
+    lesion, tissue, source = lesions(rng, grid, source)
     levels = slice_positions(lesion, (lesion.oedema > 0) & (tissue[2] > 0.5), grid, slices_per_subject)
     where = slice_grid(levels, image_size)
     fields = at_slices(np.stack([*source, lesion.core, lesion.necrosis, lesion.oedema]), grid, where)
@@ -217,7 +248,12 @@ def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed:
     ragged = 0.12 * smooth_noise(rng, brain.shape, (0.3, 4 / pixel, 4 / pixel))
     mask = large_pieces(brain > 0.5 + ragged)
     images, labels = paint(rng, grey, white, mask, fields[3:], pixel)
-    return {"images": images, "labels": labels, "levels": np.round(levels).astype(np.int64)}
+    return {
+        "images": images,
+        "labels": labels,
+        "levels": np.round(levels).astype(np.int64),
+        "core_radius": np.float64(lesion.radius),
+    }
 
 
 def large_pieces(mask: np.ndarray) -> np.ndarray:
@@ -241,11 +277,14 @@ def paint(rng: RNG, grey, white, mask, lesion, pixel) -> tuple[np.ndarray, np.nd
     inside["enhancing"] = soft(core, pixel) - inside["necrosis"]
     # Oedema does not fill ventricles or sulci.
     csf = np.clip(1 - grey - white, 0, 1)
-    inside["oedema"] = (soft(oedema, pixel) - soft(core, pixel)).clip(0) * np.clip(1.4 - 1.6 * csf, 0, 1)
+    spread = (soft(oedema - GREY_LAG * grey, pixel) - soft(core, pixel)).clip(0)
+    inside["oedema"] = spread * np.clip(1.4 - 1.6 * csf, 0, 1)
     healthy = 1 - sum(inside.values())
     # Vessels: thin sheets in sulcal CSF near the brain's edge, bright after contrast agent.
+    below = np.stack([distance_transform_edt(plane, sampling=pixel) for plane in mask])
+    shallow = np.clip((VESSEL_DEPTH - below) / 5, 0, 1).astype(np.float32)
     sheet = np.abs(smooth_noise(rng, grey.shape, (0.6, 5 / pixel, 5 / pixel))) < 0.12
-    vessel = 0.5 * csf * sheet * healthy
+    vessel = 0.5 * csf * sheet * shallow * healthy
     parts = {
         **inside,
         "vessel": vessel,
@@ -306,6 +345,8 @@ def simulate(
         intended_use="teaching and tests of methods; a simulation, no patient data, not for diagnosis",
         processing={
             "simulation": "deformed ICBM 152 anatomy, grown lesion with mass effect, MR signal equations, Rician noise",
+            "lesion size": f"core radius log-normal, median {CORE_RADIUS[0]:g} mm, deviation of its logarithm "
+            f"{CORE_RADIUS[1]:g}, cut at {RADIUS_LIMITS[0]:g} and {RADIUS_LIMITS[1]:g} mm",
             "intensity": "per subject and channel divided by the brain's 99.5th percentile, clipped, background -1",
             "slices": "axial, evenly spaced over the lesion and 5 mm beyond it",
         },

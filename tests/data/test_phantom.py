@@ -5,7 +5,16 @@ import pytest
 
 from medsynth_lib.data import phantom
 from medsynth_lib.data import phantom_physics as physics
-from medsynth_lib.data.phantom import COARSE, coarse_grid, deformation, mass_effect, simulate, simulate_subject
+from medsynth_lib.data.phantom import (
+    FOLD_LIMIT,
+    coarse_grid,
+    deformation,
+    jacobian,
+    lesions,
+    mass_effect,
+    simulate,
+    simulate_subject,
+)
 from medsynth_lib.data.slices import DataError
 
 
@@ -69,6 +78,10 @@ def test_labels_look_as_they_should(slices):
     t1ce, flair = slices.images[:, 1], slices.images[:, 3]
     assert np.median(t1ce[slices.labels == 3]) > np.median(t1ce[healthy]) + 0.15
     assert np.median(flair[slices.labels == 2]) > np.median(flair[healthy]) + 0.3
+    # The brightest 3 % of the healthy brain on T2 are CSF: FLAIR turns them dark.
+    t2 = slices.images[:, 2]
+    csf = healthy & (t2 > np.quantile(t2[healthy], 0.97))
+    assert np.median(flair[csf]) < np.median(flair[healthy]) - 0.2
 
 
 def test_levels_ascend_and_background_is_exactly_black(slices):
@@ -77,16 +90,41 @@ def test_levels_ascend_and_background_is_exactly_black(slices):
     assert (slices.images[:, :, 0, 0] == -1).all()
 
 
-def jacobian(source):
-    gradient = np.stack([np.stack(np.gradient(axis, COARSE)) for axis in source])
-    return np.linalg.det(np.moveaxis(gradient, (0, 1), (-2, -1)))
+def test_jacobian_of_a_known_map():
+    """(x, y, z) -> (2x, y + x / 2, 3z) has determinant 6 everywhere."""
+    x, y, z = coarse_grid()
+    assert jacobian(np.stack([2 * x, y + x / 2, 3 * z])) == pytest.approx(6.0, rel=1e-3)
 
 
-def test_deformations_do_not_fold_the_brain():
+def test_deformation_never_folds_the_brain_with_or_without_the_lesions_push():
     grid = coarse_grid()
-    for seed in range(8):
-        folded = jacobian(deformation(np.random.default_rng(seed), grid)) <= 0
-        assert folded.mean() < 0.002
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        source = deformation(rng, grid)
+        assert jacobian(source).min() >= FOLD_LIMIT
+        _, tissue, pushed = lesions(rng, grid, source)
+        assert jacobian(pushed)[tissue[2] > 0.5].min() > 0
+
+
+def test_vessels_stay_out_of_the_ventricles():
+    """Deep CSF holds no contrast agent: as dark on T1ce as on T1, relative to white matter."""
+    size, pixel = 64, 3.0
+    grey = np.zeros((2, size, size), np.float32)
+    white = np.ones_like(grey)
+    white[:, 26:38, 26:38] = 0  # a ventricle, more than 20 mm below the surface
+    mask = np.ones(grey.shape, bool)
+    mask[:, [0, -1]] = mask[:, :, [0, -1]] = False
+    nowhere = np.full((3, *grey.shape), -50, np.float32)
+    images, labels = phantom.paint(np.random.default_rng(0), grey, white, mask, nowhere, pixel)
+    assert images[:, 1, 27:37, 27:37].max() < np.median(images[:, 1][mask])
+    assert not labels.any()
+
+
+def test_a_focus_is_one_mass():
+    core = np.full((9, 9, 9), -1.0)
+    core[2:5, 2:5, 2:5] = core[7, 7, 7] = 2.0
+    whole = phantom.without_islands(core, (3, 3, 3))
+    assert whole[3, 3, 3] == 2 and whole[7, 7, 7] < 0 and (whole > 0).sum() == 27
 
 
 def test_mass_effect_pushes_outwards_and_fades():
@@ -103,21 +141,12 @@ def test_mass_effect_pushes_outwards_and_fades():
     assert (jacobian(pushed)[r > radius] > 0).mean() > 0.999
 
 
-def test_core_radii_follow_the_stated_law(monkeypatch):
-    radii = []
-    grow = phantom.grow
-
-    def noted(rng, grid, tissue, centre, radius):
-        radii.append(radius)
-        return grow(rng, grid, tissue, centre, radius)
-
-    monkeypatch.setattr(phantom, "grow", noted)
-    for index in range(24):
-        before = len(radii)
-        simulate_subject(index, 16, 1, seed=1)
-        del radii[before + 1 :]  # second foci are smaller by construction
+def test_core_radii_follow_the_stated_law():
+    radii = [simulate_subject(index, 16, 1, seed=1)["core_radius"] for index in range(14)]
     median, deviation = phantom.CORE_RADIUS
-    assert np.median(np.log(radii)) == pytest.approx(np.log(median), abs=3 * 1.25 * deviation / np.sqrt(24))
+    assert np.median(np.log(radii)) == pytest.approx(np.log(median), abs=3 * 1.25 * deviation / np.sqrt(14))
+    assert np.std(np.log(radii)) == pytest.approx(deviation, rel=0.5)
+    assert "log-normal, median 15 mm" in simulate(1, 16, 1).processing["lesion size"]
 
 
 @pytest.mark.parametrize("arguments", [(-1, 64, 8), (2, 8, 4), (2, 64, -2)])

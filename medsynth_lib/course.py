@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 from pathlib import Path
 
 import nbformat
 
-LIBRARY = Path(__file__).resolve().parent
+from .fingerprint import LIBRARY, fingerprint, package_hash
+
 FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
@@ -59,29 +58,7 @@ def needs(name: str, selected: list[str]) -> list[str]:
     return out
 
 
-def without_docstrings(source: str) -> str:
-    """The code of a Python text as its syntax tree: comments, layout and docstrings leave no trace."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            node.body = body[1:]
-    return ast.dump(tree)
-
-
-def package_hash(part: str = "", library: Path = LIBRARY) -> str:
-    """Hash of the code of the library, or of one room of it such as "data"."""
-    sources = [path.read_text(encoding="utf-8") for path in sorted((library / part).rglob("*.py"))]
-    return hashlib.sha256("\n".join(map(without_docstrings, sources)).encode()).hexdigest()[:16]
-
-
 def code_hash(name: str, folder: Path = FOLDER, library: Path = LIBRARY) -> str:
     """Changes when a code cell of the notebook or a line of the library's code does, and not for prose."""
     cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
-    parts = [without_docstrings(cell.source) for cell in cells if cell.cell_type == "code"]
-    return hashlib.sha256("\n".join([*parts, package_hash(library=library)]).encode()).hexdigest()[:16]
+    return fingerprint([cell.source for cell in cells if cell.cell_type == "code"]) + package_hash(library=library)

@@ -1,4 +1,4 @@
-"""Every size and budget of the project, in one table: smoke, demo, gpu, paper.
+"""Every size and budget of the project, in one table: smoke, demo, reference, gpu, paper.
 
 Training lengths count *images seen* (kimg where they are long), so that a change of batch size keeps the budget.
 A notebook never asks which profile it runs in; it reads the numbers below from `run.settings`.
@@ -90,6 +90,17 @@ PROFILES = {
         synthetic=1_440,
         bootstrap=2000,
     ),
+    # The demo's data and networks with an hour of CPU: makes the weights in results/reference. Its U-Net is smaller,
+    # because a committed model may have at most 4 MB.
+    "reference": Profile(
+        data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
+        vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
+        dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
+        ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
+        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
+        synthetic=1_440,
+        bootstrap=2000,
+    ),
     "gpu": Profile(
         data=DataSizes(image_size=128, subjects=600, slices_per_subject=16),
         vae=VAESizes(2_000_000, 128, 64, 256, 1.0, 1e-3),
@@ -132,6 +143,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "07_evaluation": 2,
         "together": 30,
     },
+    "reference": {},
     "gpu": {},
     "paper": {},
 }

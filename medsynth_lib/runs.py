@@ -17,9 +17,9 @@ import matplotlib.pyplot as plt
 import torch
 
 from .checkpoints import write_json
-from .course import package_hash
 from .data import registry
 from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
+from .fingerprint import package_hash
 from .profiles import Profile, profile
 from .progress import Progress, clock
 from .training import make_fabric, step_seed

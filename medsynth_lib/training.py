@@ -9,7 +9,6 @@ functions of (seed, rank, k) alone, so networks, optimisers, average and k are t
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
 import json
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from .checkpoints import load_state, load_weights, save_state, save_weights, write_atomically
 from .ema import EMA
+from .fingerprint import fingerprint
 from .progress import Progress
 
 TICKS = 50  # times per training at which losses are read from the device
@@ -281,7 +281,7 @@ def data_hash(tensors: dict[str, Tensor]) -> str:
 def code_hash(cls: type) -> str:
     """Hash of the code of `cls`, of what its file imports from this package, and of this loop.
 
-    Comments do not count, so a prose edit retrains nothing.
+    Comments and docstrings do not count, so a prose edit retrains nothing.
     """
     own = dict.fromkeys(sys.modules[c.__module__] for c in cls.__mro__ if c.__module__ not in ("builtins", "__main__"))
     used = {module.__name__ for module in own} | {EMA.__module__}
@@ -291,7 +291,7 @@ def code_hash(cls: type) -> str:
             used.add(name)
     modules = [sys.modules[name] for name in sorted(used)]
     sources = [inspect.getsource(module) for module in modules]
-    return hashlib.sha256("".join(ast.dump(ast.parse(source)) for source in sources).encode()).hexdigest()[:16]
+    return fingerprint(sources)
 
 
 def _finished(folder: Path, key: str):

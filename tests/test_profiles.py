@@ -7,9 +7,9 @@ import pytest
 from medsynth_lib.profiles import MINUTES, PROFILES, profile
 
 
-def test_the_four_profiles_grow():
+def test_the_profiles_grow():
+    assert list(PROFILES) == ["smoke", "demo", "reference", "gpu", "paper"] == list(MINUTES)
     names = ["smoke", "demo", "gpu", "paper"]
-    assert list(PROFILES) == names == list(MINUTES)
     for small, large in zip(names, names[1:], strict=False):
         a, b = PROFILES[small], PROFILES[large]
         assert a.data.image_size < b.data.image_size
@@ -33,5 +33,9 @@ def test_a_profile_cannot_be_changed_or_get_unknown_keys():
 
 
 def test_unknown_profile_lists_the_known():
-    with pytest.raises(ValueError, match="known profiles: smoke, demo, gpu, paper"):
+    with pytest.raises(ValueError, match="known profiles: smoke, demo, reference, gpu, paper"):
         profile("large")
+
+
+def test_reference_weights_are_made_from_the_demos_data():
+    assert PROFILES["reference"].data == PROFILES["demo"].data

@@ -145,6 +145,8 @@ def download(folder: str, root: Path) -> None:
             DecathlonDataset(side, folder, "training", download=True, val_frac=0.0, cache_num=0)
         (side / folder).rename(root / folder)
     except Exception as error:  # without network MONAI raises a bare Exception
+        if side.is_dir() and not any(side.iterdir()):
+            side.rmdir()
         raise DataError(
             f"{folder} is not in {root} and could not be downloaded or unpacked ({error}): fetch {address} on a "
             f"machine with network, unpack it, and set MEDSYNTH_DATA to the folder that holds {folder}/ (now {root})."

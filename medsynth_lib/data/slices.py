@@ -200,9 +200,14 @@ class SliceSet:
 
 def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
     """Both sets as one (same channels, labels and size); metadata are those of `first`."""
-    if first.channels != second.channels or first.label_names != second.label_names or first.size != second.size:
+    kinds = [
+        (s.channels, s.label_names, s.class_names, s.size, [getattr(s, a) is None for a in ARRAYS])
+        for s in (first, second)
+    ]
+    if kinds[0] != kinds[1]:
         raise DataError(
-            f"{first.source} and {second.source} differ in channels, labels or size; only like sets can be joined."
+            f"{first.source} and {second.source} differ in channels, labels, classes or size; only like sets can be "
+            "joined."
         )
     joined = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])

@@ -131,3 +131,5 @@ def test_concatenate_and_describe():
     assert both.describe()["slices_with_label_percent"]["core"] == 100.0
     with pytest.raises(DataError, match="differ"):
         concatenate(make(), make(channels=("a", "b")))
+    with pytest.raises(DataError, match="differ"):
+        concatenate(make(), make(classes=None, class_names=()))

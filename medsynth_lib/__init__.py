@@ -11,7 +11,8 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 # What a notebook uses, and where it lives; a module is imported when one of its names is first used.
 _FACE = {
     "runs": ("Run", "start", "run_folder"),
-    "training": ("fit", "Method"),
+    "training": ("fit",),
+    "method": ("Method",),
     "sampling": ("sample_to_disk",),
     "reference": ("load_reference",),
     "metrics.plausibility": ("mask_report",),
@@ -28,7 +29,12 @@ _FACE = {
     "data.slices": ("SliceSet", "Split", "concatenate", "split_subjects"),
     "generators": ("GENERATORS", "load_generator"),
     "generators.vae": ("VAE",),
-    "generators.dcgan": ("DCGAN", "shift"),
+    "generators.dcgan": ("DCGAN",),
+    "generators.progan": ("ProGAN",),
+    "generators.stylegan1": ("StyleGAN1",),
+    "generators.stylegan2": ("StyleGAN2",),
+    "generators.stylegan3": ("StyleGAN3",),
+    "generators.views": ("shift",),
     "generators.ddpm": ("DDPM",),
     "segmenters.unet": ("UNetSegmenter",),
     "segmenters.arms": ("train_arm", "both", "require_masks"),

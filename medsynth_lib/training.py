@@ -12,94 +12,26 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checkpoints import load_state, load_weights, save_state, save_weights, write_atomically
 from .ema import EMA
 from .fingerprint import fingerprint
+from .method import Method, TrainingError
 from .progress import Progress
 
 TICKS = 50  # times per training at which losses are read from the device
+LOOKS = 10  # times per training at which `monitor` judges the averaged weights
 CHECKPOINT_SECONDS = 60.0
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the sentence names the step, the loss and what to try."""
-
-
-class Method:
-    """What `fit` needs of a method. Subclasses set `networks` (attribute names of nn.Modules) and write `step`.
-
-    name       lower-case name used in files and reports
-    networks   names of the attributes that are trained
-    averaged   those of them whose moving average is published (default: all)
-    """
-
-    name = "method"
-    networks: tuple[str, ...] = ()
-    averaged: tuple[str, ...] | None = None
-
-    def config(self) -> dict:
-        """Constructor arguments as plain values: `type(self)(**config)` builds the same networks."""
-        raise NotImplementedError(f"{type(self).__name__} must say with which arguments it was built")
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """New optimisers by name; called once per training."""
-        raise NotImplementedError(f"{type(self).__name__} must build its optimisers")
-
-    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
-        """Loss, backward and optimiser step(s) on one batch; returns scalar loss tensors by name (no `.item()`).
-
-        `fraction` in [0, 1) is the share of the training that is done (for warm-ups).
-        """
-        raise NotImplementedError(f"{type(self).__name__} must write its step")
-
-    def schedule(self, fraction: float) -> float:
-        """Factor on every learning rate at `fraction` of the training."""
-        return 1.0
-
-    def backward(self, loss: Tensor) -> None:
-        """Replaced by Fabric's backward during `fit`."""
-        loss.backward()
-
-    def parts(self) -> dict[str, nn.Module]:
-        return {name: getattr(self, name) for name in self.networks}
-
-    def parameters(self) -> int:
-        """Number of trainable parameters of all networks."""
-        return sum(p.numel() for net in self.parts().values() for p in net.parameters() if p.requires_grad)
-
-    def to(self, device) -> Method:
-        for net in self.parts().values():
-            net.to(device)
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        return next(next(iter(self.parts().values())).parameters()).device
-
-    def weights(self) -> dict[str, Tensor]:
-        return {f"{n}.{k}": v for n, net in self.parts().items() for k, v in net.state_dict().items()}
-
-    def load(self, weights: dict[str, Tensor]) -> Method:
-        """Load `weights()` of a like method; raises TrainingError when names or shapes differ."""
-        for name, net in self.parts().items():
-            mine = {k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")}
-            try:
-                net.load_state_dict(mine)
-            except RuntimeError as error:
-                reason = str(error).splitlines()[-1].strip()
-                raise TrainingError(
-                    f"the weights do not fit {self.name}'s {name} ({reason}); build it from the config beside them."
-                ) from error
-        return self
 
 
 def make_fabric(device: str = "auto") -> Fabric:
@@ -121,14 +53,14 @@ def step_seed(seed: int, step: int, rank: int = 0, purpose: str = "step") -> int
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def batch_indices(step: int, batch_size: int, n: int, seed: int) -> Tensor:
-    """Positions [batch_size] of the images of one step.
+def batch_indices(first: int, count: int, n: int, seed: int) -> Tensor:
+    """Positions [count] of the images of one step, when `first` images were seen before it.
 
     Steps walk through seeded permutations of the n images one after another, so every image is seen equally often.
     """
-    wanted = torch.arange(step * batch_size, (step + 1) * batch_size)
+    wanted = torch.arange(first, first + count)
     epochs = wanted // n
-    out = torch.empty(batch_size, dtype=torch.long)
+    out = torch.empty(count, dtype=torch.long)
     for epoch in epochs.unique().tolist():
         generator = torch.Generator().manual_seed(step_seed(seed, epoch, purpose="epoch"))
         here = epochs == epoch
@@ -146,7 +78,7 @@ def fit(
     seed: int,
     augment=None,  # function(batch) -> batch, on the device, seeded by the step
     ema_images: float | None = None,  # half-life of the weight average, in images; None = no averaging
-    preview=None,  # function(method) called at each tenth of the training with averaged weights
+    monitor=None,  # function(method) -> {name: number}, called LOOKS times with averaged weights
     force: bool = False,  # train anew although a finished model lies in the folder
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     fabric: Fabric | None = None,
@@ -154,13 +86,14 @@ def fit(
     """Train `method` and return its record: images, seconds, images_per_second, parameters, losses, ...
 
     A finished model with the same configuration, data and code is loaded instead of trained; an interrupted one
-    goes on from its last checkpoint. Networks come back in eval mode with averaged weights.
+    goes on from its last checkpoint. Networks come back in eval mode with averaged weights: the last ones, or, where
+    `monitor` reports a "distance" (to validation subjects, never test), those with the smallest.
     Raises TrainingError when a loss is not finite, CheckpointError when the disk is full or a file is damaged.
     """
     folder = Path(folder)
     fabric = fabric or make_fabric()
     n = len(next(iter(tensors.values())))
-    total = max(1, round(images / batch_size))
+    total = max(1, round(images / batch_size)) * batch_size
     plan = {
         "method": method.name,
         "arguments": method.config(),
@@ -169,6 +102,7 @@ def fit(
         "seed": seed,
         "ema_images": ema_images,
         "augment": getattr(augment, "__name__", None),
+        "monitored": monitor is not None,
         "world_size": fabric.world_size,
         "data": data_hash(tensors),
         "code": code_hash(type(method)),
@@ -189,73 +123,78 @@ def fit(
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
     state_path = folder / "state" / "state.pt"
-    first, seconds = _resume(state_path, key, originals, optimisers, ema, fabric.device, force)
+    step, seen, seconds = _resume(state_path, key, originals, optimisers, ema, fabric.device, force)
+    if not step and fabric.is_global_zero:
+        shutil.rmtree(folder / "state", ignore_errors=True)  # what another training left
     for name, net in originals.items():
         setattr(method, name, fabric.setup_module(net.train()))
     wrapped = {name: fabric.setup_optimizers(optimiser) for name, optimiser in optimisers.items()}
-    method.backward = fabric.backward
+    method.backward, method.no_sync = fabric.backward, fabric.no_backward_sync
     data = {name: value.to(fabric.device) for name, value in tensors.items()}
 
     # ---- train
-    tick_steps = max(1, total // TICKS)
-    preview_steps = max(1, total // 10)
-    progress = Progress(method.name, total * batch_size, initial=first * batch_size)
-    if first:
-        print(f"{method.name}: resumed at {first * batch_size:,} of {total * batch_size:,} images")
-    stats = _open_stats(folder / "stats.jsonl", first, fabric.is_global_zero)
+    progress = Progress(method.name, total, initial=seen)
+    if seen:
+        print(f"{method.name}: resumed at {seen:,} of {total:,} images")
+    stats = _open_stats(folder / "stats.jsonl", step, fabric.is_global_zero)
+    looks = _open_stats(folder / "monitor.jsonl", step, fabric.is_global_zero) if monitor else None
     started = last_saved = time.monotonic()
-    losses, history = {}, []
-    for step in range(first, total):
+    history = []
+    while seen < total:
+        fraction, before = seen / total, seen
+        method.at = step
         torch.manual_seed(step_seed(seed, step, fabric.global_rank))
         for optimiser in optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * method.schedule(step / total)
-        index = batch_indices(step, batch_size, n, seed)[fabric.global_rank :: fabric.world_size].to(fabric.device)
+                group["lr"] = group["initial_lr"] * method.schedule(fraction)
+        count = min(method.batch_size(batch_size, seen, total), total - seen)
+        index = batch_indices(seen, count, n, seed)[fabric.global_rank :: fabric.world_size].to(fabric.device)
         batch = {name: value[index] for name, value in data.items()}
         if augment is not None:
             batch = augment(batch)
-        losses = method.step(batch, wrapped, step / total)
-        history.append(torch.stack([value.detach().float() for value in losses.values()]))
-        seen = (step + 1) * batch_size
+        losses = method.step(batch, wrapped, fraction)
+        step, seen = step + 1, seen + count
+        history.append((step, list(losses), torch.stack([value.detach().float() for value in losses.values()])))
         if ema:
-            ema.update(seen, batch_size)
-        if preview is not None and (step + 1) % preview_steps == 0 and fabric.is_global_zero:
-            _show_preview(preview, method, ema)
-        if (step + 1) % tick_steps and step + 1 < total:
+            ema.update(seen, count)
+        if before * TICKS // total == seen * TICKS // total:
             continue
         # ---- a tick: the only place where the host waits for the device
-        means = _read_losses(history, list(losses), step + 1, method.name)
+        means = _read_losses(history, method.name)
         history.clear()
-        now = time.monotonic()
         progress.update(seen, "  ".join(f"{name} {value:.3g}" for name, value in means.items()))
-        if fabric.is_global_zero:
-            stats.write(
-                json.dumps({"step": step + 1, "images": seen, "seconds": seconds + now - started, **means}) + "\n"
-            )
-            stats.flush()
-            if now - last_saved >= checkpoint_seconds and step + 1 < total:
-                spent = seconds + now - started
-                save_state(state_path, _state(key, step + 1, spent, originals, optimisers, ema))
-                last_saved = now
+        if not fabric.is_global_zero:
+            continue
+        spent = seconds + time.monotonic() - started
+        _write_line(stats, {"step": step, "images": seen, "seconds": spent, **means})
+        if monitor and before * LOOKS // total != seen * LOOKS // total:
+            where = {"step": step, "images": seen, "seconds": spent}
+            _look(monitor, method, ema, looks, where, folder / "state")
+        if time.monotonic() - last_saved >= checkpoint_seconds and seen < total:
+            save_state(state_path, _state(key, step, seen, spent, originals, optimisers, ema))
+            last_saved = time.monotonic()
     progress.close()
-    if stats:
-        stats.close()
+    for file in (stats, looks):
+        if file:
+            file.close()
 
     # ---- publish
     seconds += time.monotonic() - started
     for name, net in originals.items():
         setattr(method, name, net)
-    del method.backward  # back to the class's own
+    del method.backward, method.no_sync  # back to the class's own
     if ema:
         ema.swap()
+    published = _load_best(method, folder / "state", seen) if monitor else seen
     _evaluation_mode(method)
     record = {
         "method": method.name,
         "parameters": method.parameters(),
-        "images": total * batch_size,
+        "images": total,
+        "images_of_published": published,
         "unique_images": n,
         "seconds": round(seconds, 2),
-        "images_per_second": round(total * batch_size / max(seconds, 1e-9), 2),
+        "images_per_second": round(total / max(seconds, 1e-9), 2),
         "device": str(fabric.device),
         "precision": str(fabric._precision.precision),
         "threads": torch.get_num_threads(),
@@ -264,7 +203,7 @@ def fit(
     }
     if fabric.is_global_zero:
         save_weights(folder, method.weights(), {"key": key, "plan": plan, "record": record})
-        state_path.unlink(missing_ok=True)
+        shutil.rmtree(folder / "state", ignore_errors=True)
     fabric.barrier()
     return record
 
@@ -302,14 +241,14 @@ def _finished(folder: Path, key: str):
     return (weights, config["record"]) if config.get("key") == key else None
 
 
-def _resume(path, key, networks, optimisers, ema, device, force) -> tuple[int, float]:
-    """Load the state at `path` if it belongs to this training; returns (steps done, seconds spent)."""
+def _resume(path, key, networks, optimisers, ema, device, force) -> tuple[int, int, float]:
+    """Load the state at `path` if it belongs to this training; returns (steps done, images seen, seconds spent)."""
     if force or not path.is_file():
-        return 0, 0.0
+        return 0, 0, 0.0
     state = load_state(path, device)
     if state["key"] != key:
         print(f"the interrupted training in {path.parent.parent.name}/ had other settings, data or code: starting anew")
-        return 0, 0.0
+        return 0, 0, 0.0
     for name, net in networks.items():
         net.load_state_dict(state["networks"][name])
     for name, optimiser in optimisers.items():
@@ -317,13 +256,14 @@ def _resume(path, key, networks, optimisers, ema, device, force) -> tuple[int, f
     if ema:
         for name, value in state["ema"].items():
             ema.average[name].copy_(value)
-    return state["step"], state["seconds"]
+    return state["step"], state["seen"], state["seconds"]
 
 
-def _state(key, step, seconds, networks, optimisers, ema) -> dict:
+def _state(key, step, seen, seconds, networks, optimisers, ema) -> dict:
     return {
         "key": key,
         "step": step,
+        "seen": seen,
         "seconds": seconds,
         "networks": {name: net.state_dict() for name, net in networks.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
@@ -332,7 +272,7 @@ def _state(key, step, seconds, networks, optimisers, ema) -> dict:
 
 
 def _open_stats(path: Path, first: int, writes: bool):
-    """stats.jsonl, cut back to the lines of the first `first` steps (later ones are trained again)."""
+    """A file of JSON lines, cut back to the lines of the first `first` steps (later ones are trained again)."""
     if not writes:
         return None
     kept = []
@@ -343,17 +283,26 @@ def _open_stats(path: Path, first: int, writes: bool):
     return open(path, "a", encoding="utf-8")
 
 
-def _read_losses(history: list[Tensor], names: list[str], last_step: int, method: str) -> dict[str, float]:
-    """Means of the losses since the last tick; TrainingError names the first step and loss that is not finite."""
-    values = torch.stack(history).cpu()
+def _write_line(file, record: dict) -> None:
+    file.write(json.dumps(record) + "\n")
+    file.flush()
+
+
+def _read_losses(history: list[tuple[int, list[str], Tensor]], method: str) -> dict[str, float]:
+    """Means of each loss over the steps since the last tick that had it; TrainingError names the first broken one."""
+    values = torch.cat([losses for _, _, losses in history]).cpu()
+    labels = [(step, name) for step, names, _ in history for name in names]
     broken = (~torch.isfinite(values)).nonzero()
     if len(broken):
-        row, column = broken[0].tolist()
+        step, name = labels[broken[0].item()]
         raise TrainingError(
-            f"{method}: the loss '{names[column]}' is {values[row, column].item()} at step "
-            f"{last_step - len(history) + row + 1}; lower the learning rate or look at the data of that batch."
+            f"{method}: the loss '{name}' is {values[broken[0]].item()} at step {step}; lower the learning rate or "
+            "look at the data of that batch."
         )
-    return dict(zip(names, values.mean(0).tolist(), strict=True))
+    found: dict[str, list[float]] = {}
+    for (_, name), value in zip(labels, values.tolist(), strict=True):
+        found.setdefault(name, []).append(value)
+    return {name: sum(own) / len(own) for name, own in found.items()}
 
 
 def _evaluation_mode(method: Method) -> None:
@@ -361,13 +310,29 @@ def _evaluation_mode(method: Method) -> None:
         net.eval()
 
 
-def _show_preview(preview, method: Method, ema: EMA | None) -> None:
+def _look(monitor, method: Method, ema: EMA | None, file, where: dict, state: Path) -> None:
+    """Judge the averaged weights, write the line, and keep them in `state` if their distance is the smallest so far."""
     if ema:
         ema.swap()
     _evaluation_mode(method)
     with torch.no_grad():
-        preview(method)
+        numbers = monitor(method)
+    _write_line(file, {**where, **numbers})
+    best = state / "best.pt"
+    if "distance" in numbers:
+        smallest = load_state(best)["distance"] if best.is_file() else math.inf
+        if numbers["distance"] <= smallest:
+            save_state(best, {"distance": numbers["distance"], "images": where["images"], "weights": method.weights()})
     for net in method.parts().values():
         net.train()
     if ema:
         ema.swap()
+
+
+def _load_best(method: Method, state: Path, seen: int) -> int:
+    """Put the weights with the smallest distance, if `monitor` reported one, into `method`; their images seen."""
+    if not (state / "best.pt").is_file():
+        return seen
+    best = load_state(state / "best.pt", method.device)
+    method.load(best["weights"])
+    return best["images"]

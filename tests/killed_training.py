@@ -16,6 +16,10 @@ STEPS, BATCH = 12, 4
 METHODS = {
     "vae": lambda: ms.VAE(2, 3, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(2, 3, 16, width=8, latent=4),
+    "progan": lambda: ms.ProGAN(2, 3, 16, width=8, most=8, latent=4),
+    "stylegan1": lambda: ms.StyleGAN1(2, 3, 16, width=8, most=8, latent=4, ada_images=100),
+    "stylegan2": lambda: ms.StyleGAN2(2, 3, 16, width=8, most=8, latent=4, ada_images=100, path_length=True),
+    "stylegan3": lambda: ms.StyleGAN3(2, 3, 16, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
     "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
     "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
 }

@@ -11,6 +11,10 @@ from ..checkpoints import CheckpointError, load_weights
 GENERATORS = {
     "vae": ("vae", "VAE"),
     "dcgan": ("dcgan", "DCGAN"),
+    "progan": ("progan", "ProGAN"),
+    "stylegan1": ("stylegan1", "StyleGAN1"),
+    "stylegan2": ("stylegan2", "StyleGAN2"),
+    "stylegan3": ("stylegan3", "StyleGAN3"),
     "ddpm": ("ddpm", "DDPM"),
 }
 

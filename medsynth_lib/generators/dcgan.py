@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ..training import Method
+from ..method import Method
 from . import joint
 from .vae import BOTTOM, widths
+from .views import shift
 
 
 class Generator(nn.Module):
@@ -66,21 +67,6 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).squeeze(1)
-
-
-def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
-    """Move every picture of a batch by its own random offset of up to `ratio` of its side; border pixels are repeated.
-
-    Shown to D on real and generated pictures alike (DiffAugment, Zhao et al. 2020), it cannot leak into G's samples
-    and keeps D from memorizing a small training set.
-    """
-    b, c, h, w = x.shape
-    reach = max(1, round(ratio * h))
-    dy, dx = torch.randint(-reach, reach + 1, (2, b, 1), device=x.device)
-    rows = (dy + torch.arange(h, device=x.device)).clamp(0, h - 1)[:, :, None]
-    columns = (dx + torch.arange(w, device=x.device)).clamp(0, w - 1)[:, None, :]
-    pixel = (rows * w + columns).view(b, 1, h * w).expand(b, c, h * w)
-    return x.flatten(2).gather(2, pixel).view(b, c, h, w)
 
 
 class DCGAN(Method):
@@ -149,12 +135,11 @@ class DCGAN(Method):
         self.backward(losses["d"])
         optimisers["discriminator"].step()
 
-        self.discriminator.requires_grad_(False)  # G's step needs no gradients of D's weights
-        losses["g"] = self.generator_loss(fake)
-        optimisers["generator"].zero_grad()
-        self.backward(losses["g"])
-        optimisers["generator"].step()
-        self.discriminator.requires_grad_(True)
+        with self.frozen(self.discriminator):
+            losses["g"] = self.generator_loss(fake)
+            optimisers["generator"].zero_grad()
+            self.backward(losses["g"])
+            optimisers["generator"].step()
         return losses
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training import Method
+from ..method import Method
 from . import joint
 
 TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through

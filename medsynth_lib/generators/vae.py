@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training import Method
+from ..method import Method
 from . import joint
 
 BOTTOM = 4  # pixels, side of the smallest feature map

@@ -9,7 +9,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import Tensor
 
-from ..training import Method
+from ..method import Method
 
 WARM_UP = 0.1  # share of the training over which the learning rate rises
 

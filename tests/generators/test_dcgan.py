@@ -7,7 +7,7 @@ import torch
 
 import medsynth_lib as ms
 from medsynth_lib.generators import joint, load_generator
-from medsynth_lib.generators.dcgan import DCGAN, shift
+from medsynth_lib.generators.dcgan import DCGAN
 
 
 def small(**changes):
@@ -90,32 +90,6 @@ def test_spectral_norm_still_holds_after_training():
         method.step(batch(), optimisers, 0.0)
     layers = [layer for layer in method.discriminator.net if hasattr(layer, "weight")]
     assert all(largest_singular_value(layer) == pytest.approx(1, abs=0.1) for layer in layers)
-
-
-def test_shift_moves_image_and_label_together():
-    """All channels of one picture take one offset: a code of the position stays equal in every channel."""
-    torch.manual_seed(3)
-    position = torch.arange(256.0).view(1, 1, 16, 16)
-    moved = shift(position.expand(32, 5, 16, 16))
-    assert torch.equal(moved, moved[:, :1].expand_as(moved))
-    corner = moved[:, 0, 8, 8] - position[0, 0, 8, 8]
-    rows, columns = torch.round(corner / 16), corner - 16 * torch.round(corner / 16)
-    assert rows.abs().max() <= 2 and columns.abs().max() <= 2  # 0.125 of 16 pixels
-    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) > 8  # every picture has its own
-
-
-def test_shift_repeats_the_border_and_leaves_one_hot_labels_one_hot():
-    data = batch()
-    moved = shift(joint.encode(data["images"], data["labels"], 3))
-    assert set(moved[:, 2:].unique().tolist()) == {-1.0, 1.0} and torch.all((moved[:, 2:] > 0).sum(1) == 1)
-    ramp = shift(torch.arange(16.0).expand(8, 1, 16, 16))
-    assert torch.all(ramp.diff(dim=-1) >= 0) and ramp.min() == 0 and ramp.max() == 15
-
-
-def test_shift_passes_gradients_to_the_pixels_it_shows():
-    x = torch.zeros(4, 1, 16, 16, requires_grad=True)
-    shift(x).sum().backward()
-    assert torch.all(x.grad.sum((1, 2, 3)) == 256)
 
 
 def test_one_step_trains_both_networks_and_leaves_the_discriminator_trainable():

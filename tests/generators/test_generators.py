@@ -10,6 +10,10 @@ from medsynth_lib.generators import GENERATORS, load_generator
 SMALL = {
     "vae": lambda: ms.VAE(1, 2, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(1, 2, 16, width=8, latent=4),
+    "progan": lambda: ms.ProGAN(1, 2, 16, width=8, most=8, latent=4),
+    "stylegan1": lambda: ms.StyleGAN1(1, 2, 16, width=8, most=8, latent=4),
+    "stylegan2": lambda: ms.StyleGAN2(1, 2, 16, width=8, most=8, latent=4),
+    "stylegan3": lambda: ms.StyleGAN3(1, 2, 16, width=8, most=8, latent=4, depth=3, margin=4),
     "ddpm": lambda: ms.DDPM(1, 2, 16, patch=2, widths=(8, 16), layers=1, solver_steps=3),
 }
 

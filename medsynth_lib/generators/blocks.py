@@ -1,0 +1,178 @@
+"""Building blocks of the GANs after DCGAN: equalised layers, resampling, styles, minibatch statistics.
+
+One file for four methods; each method's own file says what it does with them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import joint
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)  # the resampling filter of StyleGAN 2
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Every pixel's feature vector (dimension 1) scaled to mean square 1 (Karras et al. 2018, section 4.2)."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU that keeps the variance of a normal input: slope 0.2, gain sqrt 2."""
+    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate: weights ~ N(0, 1), scaled by 1 / sqrt(fan in) when used.
+
+    Adam's step has the same size for every weight; so scaled, it is the same share of every layer's weights
+    (Karras et al. 2018, section 4.1). `rate` slows a layer down further (0.01 in mapping networks).
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
+        self.rate, self.gain = rate, rate / math.sqrt(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.gain, self.bias * self.rate)
+
+
+class EqualConv(nn.Module):
+    """k x k convolution with equalised learning rate; `down` halves the picture after a blur (StyleGAN 2)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, down: bool = False, bias: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.gain, self.down = 1 / math.sqrt(inputs * kernel**2), down
+
+    def forward(self, x: Tensor) -> Tensor:
+        k = self.weight.shape[-1]
+        if not self.down:
+            return F.conv2d(x, self.weight * self.gain, self.bias, padding=k // 2)
+        x = blur(x, pad=(2, 2) if k == 3 else (1, 1), stride=1 if k == 3 else 2)
+        return F.conv2d(x, self.weight * self.gain, self.bias, stride=2 if k == 3 else 1)
+
+
+@functools.cache
+def kernel_2d(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """BINOMIAL in both directions, of sum `gain`: [1, 1, 4, 4]."""
+    taps = torch.tensor(BINOMIAL, device=device, dtype=dtype)
+    kernel = torch.outer(taps, taps)
+    return (kernel * (gain / kernel.sum()))[None, None]
+
+
+def filter_2d(x: Tensor, gain: float = 1.0) -> Tensor:
+    """BINOMIAL as a depthwise kernel [C, 1, 4, 4] of sum `gain` for x [B, C, H, W]."""
+    return kernel_2d(gain, x.device, x.dtype).expand(x.shape[1], 1, 4, 4)
+
+
+def blur(x: Tensor, pad: tuple[int, int], stride: int = 1, gain: float = 1.0) -> Tensor:
+    """Low-pass [1, 3, 3, 1] by depthwise convolution (no custom kernel, deterministic on GPUs as well)."""
+    before, after = pad
+    return F.conv2d(F.pad(x, (before, after, before, after)), filter_2d(x, gain), stride=stride, groups=x.shape[1])
+
+
+def upsample(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2H, 2W]: zeros between the pixels, then the filter."""
+    return F.conv_transpose2d(x, filter_2d(x, 4.0), stride=2, padding=1, groups=x.shape[1])
+
+
+def downsample(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, H/2, W/2]: the filter, then every second pixel."""
+    return blur(x, (1, 1), stride=2)
+
+
+def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """One more channel: the mean standard deviation within groups of the batch. D sees when samples are too alike.
+
+    Karras et al. 2018, section 3; the group is the largest divisor of the batch up to `group`.
+    """
+    b, _, h, w = x.shape
+    size = max(k for k in range(1, group + 1) if b % k == 0)
+    grouped = x.reshape(size, b // size, *x.shape[1:]).float()
+    deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    return torch.cat([x, deviation.to(x.dtype).repeat(size).view(b, 1, 1, 1).expand(b, 1, h, w)], dim=1)
+
+
+def levels(size: int, width: int, most: int) -> dict[int, int]:
+    """Channels per resolution {4: c, 8: c, ..., size: width}: doubled per halving, at most `most`."""
+    return {res: min(width * size // res, most) for res in (4 * 2**k for k in range(int(math.log2(size)) - 1))}
+
+
+class Mapping(nn.Module):
+    """z [B, D] -> w [B, D]: `layers` dense layers at a hundredth of the learning rate (Karras et al. 2019).
+
+    Keeps the running mean of w, towards which `truncate` pulls.
+    """
+
+    def __init__(self, latent: int, layers: int):
+        super().__init__()
+        self.layers = nn.ModuleList(EqualLinear(latent, latent, rate=0.01) for _ in range(layers))
+        self.register_buffer("mean", torch.zeros(latent))
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = pixel_norm(z)
+        for layer in self.layers:
+            w = leaky(layer(w))
+        if self.training:
+            self.mean.lerp_(w.detach().float().mean(0), 0.005)
+        return w
+
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """w moved towards the mean: psi 1 leaves it, psi 0 is the mean picture. Fidelity is paid with diversity."""
+        return self.mean + psi * (w - self.mean)
+
+
+def mix(first: Tensor, second: Tensor, layers: int, chance: float) -> Tensor:
+    """Style mixing: w [B, D] twice -> [B, L, D]; with probability `chance`, `second` from a random layer on.
+
+    Neighbouring layers may not rely on each other's style (Karras et al. 2019, section 3.1).
+    """
+    b = len(first)
+    start = torch.randint(1, max(layers, 2), (b, 1, 1), device=first.device)
+    start = torch.where(torch.rand(b, 1, 1, device=first.device) < chance, start, layers)
+    layer = torch.arange(layers, device=first.device).view(1, -1, 1)
+    return torch.where(layer < start, first[:, None], second[:, None])
+
+
+class Noise(nn.Module):
+    """Adds one picture of white noise, times a learned strength that starts at 0: hairs, pores, texture."""
+
+    def __init__(self):
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, _, h, w = x.shape
+        return x + self.strength * torch.randn(b, 1, h, w, device=x.device, dtype=x.dtype)
+
+
+class JointOutput(nn.Module):
+    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels as they are, labels by softmax.
+
+    Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares D's first
+    lesson would be "far too much lesion", and G may unlearn lesions for good.
+    """
+
+    def __init__(self, shape: joint.Shape, background: float):
+        super().__init__()
+        self.channels = shape.channels
+        start = torch.zeros(shape.labels)
+        if shape.labels > 1:
+            share = min(max(background, 1e-3), 1 - 1e-3)
+            start[0] = math.log(share / (1 - share) * (shape.labels - 1))
+        self.register_buffer("start", start.view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        image, logits = x[:, : self.channels], x[:, self.channels :]
+        if logits.shape[1] == 0:
+            return image
+        return torch.cat([image, (logits.float() + self.start).softmax(dim=1).to(x.dtype) * 2 - 1], dim=1)

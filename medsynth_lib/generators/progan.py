@@ -1,0 +1,214 @@
+"""Progressive GAN (Karras et al. 2018): grown from 4 x 4 pixels, each new level faded in. Taught in 03_stylegan.
+
+    output = (1 - alpha) up(picture of the level before) + alpha (picture of the new level)
+
+D sees real pictures of the same resolution, blended by the same alpha, and mirrors G. The loss is WGAN-GP:
+
+    D:  E[D(G(z))] - E[D(x)] + 10 E[(|| grad D || - 1)^2] + 0.001 E[D(x)^2]        G:  -E[D(G(z))]
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..method import Method
+from . import blocks, joint, losses
+
+PENALTY = 10.0
+
+
+def double(x: Tensor) -> Tensor:
+    """Every pixel repeated: [B, C, H, W] -> [B, C, 2H, 2W]."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def halve(x: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels."""
+    return F.avg_pool2d(x, 2)
+
+
+class Growth(nn.Module):
+    """What the two networks share: how far they have grown.
+
+    stage  index of the current resolution (0 = 4 pixels)
+    alpha  0-dim tensor: how far the newest level is faded in
+    grown  both as whole numbers (alpha in millionths), so that they are saved and yet not averaged
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.stages = int(math.log2(size)) - 1
+        self.register_buffer("alpha", torch.ones(()), persistent=False)
+        self.register_buffer("grown", torch.zeros(2, dtype=torch.long))
+        self.grow(self.stages - 1, 1.0)
+
+    def grow(self, stage: int, alpha: float) -> None:
+        self.stage = stage
+        self.alpha.fill_(alpha)
+        self.grown[0].fill_(stage)
+        self.grown[1].fill_(round(1e6 * alpha))
+
+    def restore(self) -> None:
+        """Growth as it was saved."""
+        stage, millionths = self.grown.tolist()
+        self.grow(stage, millionths / 1e6)
+
+
+class Generator(Growth):
+    """z [B, D] -> joint picture [B, C + K, h, h] of the current resolution h."""
+
+    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float):
+        super().__init__(shape.size)
+        channels = list(blocks.levels(shape.size, width, most).values())
+        self.dense = blocks.EqualLinear(latent, 16 * channels[0])
+        pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
+        self.first = nn.ModuleList(blocks.EqualConv(i, o) for i, o in pairs[1:])
+        self.second = nn.ModuleList(blocks.EqualConv(o, o) for _, o in pairs)
+        self.pictures = nn.ModuleList(blocks.EqualConv(c, shape.joint, kernel=1) for c in channels)
+        self.output = blocks.JointOutput(shape, background)
+
+    def forward(self, z: Tensor) -> Tensor:
+        def act(x):
+            return blocks.pixel_norm(blocks.leaky(x))
+
+        x = act(self.dense(blocks.pixel_norm(z)).view(len(z), -1, 4, 4))
+        x = before = act(self.second[0](x))
+        for stage in range(1, self.stage + 1):
+            before = double(x)
+            x = act(self.second[stage](act(self.first[stage - 1](before))))
+        picture = self.pictures[self.stage](x)
+        if self.stage:
+            picture = torch.lerp(self.pictures[self.stage - 1](before), picture, self.alpha)
+        return self.output(picture)
+
+
+class Discriminator(Growth):
+    """Joint picture [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's opponent, full grown."""
+
+    def __init__(self, shape: joint.Shape, width: int, most: int):
+        super().__init__(shape.size)
+        channels = list(blocks.levels(shape.size, width, most).values())
+        self.pictures = nn.ModuleList(blocks.EqualConv(shape.joint, c, kernel=1) for c in channels)
+        self.first = nn.ModuleList(blocks.EqualConv(c, c) for c in channels[1:])
+        self.second = nn.ModuleList(blocks.EqualConv(o, i) for i, o in zip(channels, channels[1:], strict=False))
+        self.last = blocks.EqualConv(channels[0] + 1, channels[0])
+        self.dense = blocks.EqualLinear(16 * channels[0], channels[0])
+        self.score = blocks.EqualLinear(channels[0], 1)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = blocks.leaky(self.pictures[self.stage](picture))
+        for stage in range(self.stage, 0, -1):
+            x = halve(blocks.leaky(self.second[stage - 1](blocks.leaky(self.first[stage - 1](x)))))
+            if stage == self.stage:  # the newest level, faded in
+                x = torch.lerp(blocks.leaky(self.pictures[stage - 1](halve(picture))), x, self.alpha)
+        x = blocks.leaky(self.last(blocks.minibatch_deviation(x)))
+        return self.score(blocks.leaky(self.dense(x.flatten(1)))).squeeze(1)
+
+
+class ProGAN(Method):
+    """Progressive GAN over image and label.
+
+    width, most   channels at full size, and at most (they double per halving)
+    full_size     share of the images that is spent on the last resolution; the others have equal parts of the rest
+    most_batches  at low resolution a step takes up to this many times the batch
+    background    share of label 0 that G starts from
+    """
+
+    name = "progan"
+    networks = ("generator", "discriminator")
+    averaged = ("generator",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        width: int = 16,
+        most: int = 64,
+        latent: int = 64,
+        learning_rate: float = 1e-3,
+        full_size: float = 0.4,
+        most_batches: int = 4,
+        background: float = 0.95,
+    ):
+        self.shape = joint.Shape(channels, labels, size)
+        self.width, self.most, self.latent, self.learning_rate = width, most, latent, learning_rate
+        self.full_size, self.most_batches, self.background = full_size, most_batches, background
+        self.generator = Generator(self.shape, width, most, latent, background)
+        self.discriminator = Discriminator(self.shape, width, most)
+        self.stages = self.generator.stages
+
+    def config(self) -> dict:
+        names = ("width", "most", "latent", "learning_rate", "full_size", "most_batches", "background")
+        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
+
+    def optimisers(self) -> dict:
+        def adam(net):
+            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+
+        return {"generator": adam(self.generator), "discriminator": adam(self.discriminator)}
+
+    def load(self, weights: dict[str, Tensor]) -> ProGAN:
+        super().load(weights)
+        for net in self.parts().values():
+            net.restore()
+        return self
+
+    def stage_at(self, fraction: float) -> tuple[int, float]:
+        """(stage, alpha) at a share of the training: every stage but the first fades in during its first half."""
+        starts = self.starts()
+        stage = max(k for k in range(self.stages) if fraction >= starts[k])
+        within = (fraction - starts[stage]) / (starts[stage + 1] - starts[stage])
+        return stage, 1.0 if stage == 0 else min(1.0, 2 * within)
+
+    def starts(self) -> list[float]:
+        """Shares of the training at which the stages begin, and 1."""
+        return [(1 - self.full_size) * k / (self.stages - 1) for k in range(self.stages)] + [1.0]
+
+    def batch_size(self, base: int, seen: int, total: int) -> int:
+        """A step at low resolution costs little, so it looks at more pictures: twice as many per halving.
+
+        Never more than the stage has left, so that a short training grows to the end as well.
+        """
+        stage, _ = self.stage_at(seen / total)
+        left = math.ceil((self.starts()[stage + 1] * total - seen) / base)
+        return base * max(1, min(2 ** (self.stages - 1 - stage), self.most_batches, left))
+
+    def real_at(self, x: Tensor, stage: int, alpha: float) -> Tensor:
+        """Real pictures [B, C + K, size, size] at the stage's resolution, blended with the one below by alpha."""
+        for _ in range(self.stages - 1 - stage):
+            x = halve(x)
+        return torch.lerp(double(halve(x)), x, alpha) if stage else x
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        stage, alpha = self.stage_at(fraction)
+        self.generator.grow(stage, alpha)
+        self.discriminator.grow(stage, alpha)
+        real = self.real_at(joint.encode(batch["images"], batch["labels"], self.shape.labels), stage, alpha)
+        fake = self.generator(torch.randn(len(real), self.latent, device=real.device))
+
+        on_real, on_fake = self.discriminator(torch.cat([real, fake.detach()])).float().chunk(2)
+        penalty = losses.gradient_penalty(self.discriminator, real, fake)
+        found = {"d": losses.wasserstein_d(on_real, on_fake), "gp": penalty}
+        optimisers["discriminator"].zero_grad()
+        self.backward(found["d"] + PENALTY * penalty)
+        optimisers["discriminator"].step()
+
+        with self.frozen(self.discriminator):
+            found["g"] = -self.discriminator(fake).float().mean()
+            optimisers["generator"].zero_grad()
+            self.backward(found["g"])
+            optimisers["generator"].step()
+        return found
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """n images and labels at full size; before the training has grown that far, enlarged."""
+        z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
+        picture = self.generator(z.to(self.device))
+        picture = F.interpolate(picture, size=(self.shape.size,) * 2, mode="nearest")
+        return joint.decode(picture, self.shape.channels)

@@ -1,0 +1,195 @@
+"""StyleGAN 3-T (Karras et al. 2021): no layer may know where it is on the pixel grid. Taught in 03_stylegan.
+
+A network's feature maps are taken as samples of continuous signals. An operation is allowed if it commutes with moving
+the signal: convolutions do; a pointwise nonlinearity does only if the frequencies that it creates beyond the grid are
+filtered away. So every layer doubles its sampling rate, applies the leaky ReLU there, low-passes and goes back; the
+constant becomes a sum of sines that a style may turn and move; borders are hidden behind a margin; noise is gone.
+The texture then moves with the anatomy, instead of sticking to the pixels.
+
+All in plain PyTorch: separable depthwise convolutions instead of the authors' CUDA kernels, and slower for it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.signal import firwin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import blocks
+from .stylegan import StyleGAN
+from .stylegan2 import Discriminator, Generator, ModulatedConv
+
+FIRST_CUTOFF, FIRST_STOPBAND = 2.0, 2**2.1  # cycles per picture
+LAST_STOPBAND = 2**0.3  # of the last cutoff, which is half the pixels
+CRITICAL = 2  # layers at the end that use the whole band
+TAPS = 6  # length of a low-pass filter in samples of the slower grid
+MAGNITUDE_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Band:
+    """The signal between two layers: cutoff and transition in cycles per picture, samples per picture, grid, channels.
+
+    `grid` is the side of the feature map: `rate` samples for the picture and a margin on either side.
+    """
+
+    cutoff: float
+    half_width: float
+    rate: int
+    grid: int
+    channels: int
+
+
+def plan(size: int, layers: int, width: int, most: int, margin: int) -> list[Band]:
+    """`layers` + 1 bands with cutoffs in geometric progression (Karras et al. 2021, section 3.2 and appendix G)."""
+    progress = np.minimum(np.arange(layers + 1) / max(layers - CRITICAL, 1), 1)
+    last = size / 2
+    cutoff = FIRST_CUTOFF * (last / FIRST_CUTOFF) ** progress
+    stopband = FIRST_STOPBAND * (last * LAST_STOPBAND / FIRST_STOPBAND) ** progress
+    rate = np.exp2(np.ceil(np.log2(np.minimum(2 * stopband, size)))).astype(int)
+    half_width = np.maximum(stopband, rate / 2) - cutoff
+    channels = np.minimum(np.rint(width * last / cutoff), most).astype(int)
+    return [
+        Band(float(c), float(h), int(r), int(r) + (0 if k == layers else 2 * margin), int(n))
+        for k, (c, h, r, n) in enumerate(zip(cutoff, half_width, rate, channels, strict=True))
+    ]
+
+
+def low_pass(band: Band, factor: int, rate: int) -> Tensor:
+    """Kaiser-windowed filter [taps] at `rate` that keeps what lies below the band's cutoff; [1] if nothing changes."""
+    if factor == 1:
+        return torch.ones(1)
+    return torch.tensor(firwin(TAPS * factor, band.cutoff, width=2 * band.half_width, fs=rate), dtype=torch.float32)
+
+
+def stretch(x: Tensor, taps: Tensor, factor: int, dim: int) -> Tensor:
+    """Zeros between the samples of dimension `dim` (2 or 3), then `taps` by full convolution, gain `factor`."""
+    if factor == 1:
+        return x
+    shape, stride = ([1, 1, -1, 1], (factor, 1)) if dim == 2 else ([1, 1, 1, -1], (1, factor))
+    kernel = (taps * factor).to(x.dtype).view(shape).expand(x.shape[1], -1, -1, -1)
+    return F.conv_transpose2d(x, kernel, stride=stride, groups=x.shape[1])
+
+
+def shrink(x: Tensor, taps: Tensor, factor: int, dim: int) -> Tensor:
+    """`taps` along `dim` without padding, then every `factor`-th sample."""
+    if factor == 1:
+        return x
+    shape, stride = ([1, 1, -1, 1], (factor, 1)) if dim == 2 else ([1, 1, 1, -1], (1, factor))
+    return F.conv2d(x, taps.to(x.dtype).view(shape).expand(x.shape[1], -1, -1, -1), stride=stride, groups=x.shape[1])
+
+
+class Waves(nn.Module):
+    """The input: sines of random frequency within the first band, mixed linearly; a style turns and moves them.
+
+    w [B, D], move [B, 2] in picture sides (right, down) -> [B, channels, grid, grid].
+    """
+
+    def __init__(self, latent: int, band: Band):
+        super().__init__()
+        direction = F.normalize(torch.randn(band.channels, 2), dim=1)
+        radius = band.cutoff * torch.rand(band.channels, 1).sqrt()  # uniform on the disc
+        self.register_buffer("frequencies", direction * radius)
+        self.register_buffer("phases", torch.rand(band.channels) - 0.5)
+        at = (torch.arange(band.grid) - (band.grid - 1) / 2) / band.rate  # the picture spans -0.5 to 0.5
+        self.register_buffer("at", at, persistent=False)
+        self.pose = blocks.EqualLinear(latent, 4)
+        nn.init.zeros_(self.pose.weight)
+        with torch.no_grad():
+            self.pose.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        self.mixing = nn.Parameter(torch.randn(band.channels, band.channels))
+        self.band = band
+
+    def forward(self, w: Tensor, move: Tensor | None = None) -> Tensor:
+        pose = self.pose(w)
+        pose = pose / pose[:, :2].norm(dim=1, keepdim=True)  # (cos, sin) of the turn, and a translation
+        cos, sin = pose[:, 0], pose[:, 1]
+        turn = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+        frequencies = self.frequencies @ turn  # [B, K, 2] in cycles per picture along (x, y)
+        offset = pose[:, 2:] if move is None else pose[:, 2:] + move
+        phases = self.phases - (frequencies @ offset[:, :, None])[:, :, 0]
+        angle = frequencies[:, :, 0, None, None] * self.at + frequencies[:, :, 1, None, None] * self.at[:, None]
+        waves = torch.sin(2 * math.pi * (angle + phases[:, :, None, None]))
+        return F.conv2d(waves, self.mixing[:, :, None, None] / math.sqrt(self.band.channels))
+
+
+class Layer(nn.Module):
+    """Modulated convolution, bias, and the leaky ReLU at twice the sampling rate between two low-pass filters.
+
+    Feature maps are divided by the root of the running mean of their square, so that activations stay near 1.
+    """
+
+    def __init__(self, before: Band, after: Band, latent: int):
+        super().__init__()
+        self.conv = ModulatedConv(before.channels, after.channels, latent, padding=2)
+        self.bias = nn.Parameter(torch.zeros(1, after.channels, 1, 1))
+        self.register_buffer("magnitude", torch.ones(()))
+        rate = 2 * max(before.rate, after.rate)
+        self.up, self.down = rate // before.rate, rate // after.rate
+        self.register_buffer("up_taps", low_pass(before, self.up, rate), persistent=False)
+        self.register_buffer("down_taps", low_pass(after, self.down, rate), persistent=False)
+        # Crop (negative: pad) at the fast rate, so that the picture's centre stays the centre of the grid.
+        have = (before.grid + 2 - 1) * self.up + len(self.up_taps)
+        need = (after.grid - 1) * self.down + len(self.down_taps)
+        self.start, self.length = (have - need) // 2, need
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        if self.training:
+            self.magnitude.lerp_(x.detach().float().square().mean(), MAGNITUDE_RATE)
+        x = self.conv(x * torch.rsqrt(self.magnitude).to(x.dtype), w) + self.bias
+        for dim in (2, 3):
+            x = stretch(x, self.up_taps, self.up, dim)
+        end = self.length - x.shape[-1] + self.start
+        x = blocks.leaky(F.pad(x, (-self.start, end, -self.start, end)))
+        for dim in (3, 2):
+            x = shrink(x, self.down_taps, self.down, dim)
+        return x
+
+
+class Synthesis(nn.Module):
+    """ws [B, layers, D] -> joint picture. `move` [B, 2] shifts the picture by that many sides (right, down)."""
+
+    def __init__(self, shape, width, most, latent, background, layers: int, margin: int):
+        super().__init__()
+        bands = plan(shape.size, layers, width, most, margin)
+        self.waves = Waves(latent, bands[0])
+        self.body = nn.ModuleList(Layer(i, o, latent) for i, o in zip(bands, bands[1:], strict=False))
+        self.picture = ModulatedConv(bands[-1].channels, shape.joint, latent, kernel=1, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, shape.joint, 1, 1))
+        self.output = blocks.JointOutput(shape, background)
+        self.layers = layers + 2  # the waves, the body, the picture
+
+    def forward(self, ws: Tensor, move: Tensor | None = None) -> Tensor:
+        first, *body, last = ws.unbind(dim=1)
+        x = self.waves(first, move)
+        for layer, w in zip(self.body, body, strict=True):
+            x = layer(x, w)
+        return self.output(self.picture(x, last) + self.bias)
+
+
+class StyleGAN3(StyleGAN):
+    """StyleGAN 3-T over image and label; StyleGAN 2's discriminator, no style mixing.
+
+    depth   layers between the waves and the picture (the paper: 14 at any size)
+    margin  samples beyond the picture on either side of every feature map (the paper: 10)
+    """
+
+    name = "stylegan3"
+
+    def __init__(self, channels: int, labels: int, size: int, depth: int = 14, margin: int = 10, **settings):
+        self.depth, self.margin = depth, margin
+        super().__init__(channels, labels, size, **settings)
+
+    def config(self) -> dict:
+        return {**super().config(), "depth": self.depth, "margin": self.margin}
+
+    def build(self):
+        sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin)
+        synthesis = Synthesis(self.shape, *sizes)
+        mapping = blocks.Mapping(self.latent, self.mapping)
+        return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.most)

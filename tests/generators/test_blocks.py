@@ -1,0 +1,89 @@
+"""Equalised layers, resampling, minibatch deviation, mapping and mixing: each against a value known otherwise."""
+
+import pytest
+import torch
+
+from medsynth_lib.generators import blocks, joint
+
+
+def test_equalised_layers_keep_unit_variance():
+    torch.manual_seed(0)
+    x = torch.randn(64, 32, 16, 16)
+    for out in (blocks.EqualConv(32, 48)(x)[..., 1:-1, 1:-1], blocks.EqualLinear(32, 48)(x.movedim(1, -1))):
+        assert out.std().item() == pytest.approx(1, abs=0.05)
+    assert blocks.leaky(torch.randn(100_000)).square().mean().item() == pytest.approx(1.04, abs=0.03)
+
+
+def test_a_slow_layer_computes_the_same_and_learns_slower():
+    torch.manual_seed(0)
+    layer = blocks.EqualLinear(8, 8, bias=0.5, rate=0.01)
+    assert layer(torch.randn(4000, 8)).var(dim=0).mean().item() == pytest.approx(1, abs=0.4)
+    assert layer(torch.zeros(1, 8)).detach().unique().item() == pytest.approx(0.5)
+    assert layer.weight.std() > 50, "weights are 100 times larger, so that one Adam step changes them 100 times less"
+
+
+def test_pixel_norm():
+    x = blocks.pixel_norm(torch.randn(3, 7, 5, 5) * 9)
+    assert torch.allclose(x.square().mean(1), torch.ones(3, 5, 5), atol=1e-4)
+
+
+def test_resampling_keeps_a_constant_and_inverts_for_smooth_pictures():
+    flat = torch.full((1, 2, 16, 16), 3.0)
+    for out in (blocks.upsample(flat), blocks.downsample(flat)):
+        assert torch.allclose(out[..., 2:-2, 2:-2], torch.tensor(3.0), atol=1e-5)
+    at = torch.linspace(0, 1, 32)
+    smooth = torch.sin(4 * at)[:, None] * torch.cos(3 * at)
+    back = blocks.downsample(blocks.upsample(smooth[None, None]))[0, 0]
+    assert (back - smooth)[3:-3, 3:-3].abs().max() < 0.01
+
+
+def test_resampling_does_not_move_the_picture():
+    spot = torch.zeros(1, 1, 16, 16)
+    spot[..., 7:9, 7:9] = 1
+    for out in (blocks.upsample(spot), blocks.downsample(spot)):
+        assert torch.allclose(out, out.flip(-1).flip(-2), atol=1e-6)
+
+
+def test_minibatch_deviation_sees_a_collapsed_batch():
+    same = torch.randn(1, 3, 4, 4).expand(8, -1, -1, -1)
+    assert blocks.minibatch_deviation(same)[:, 3].max().item() == pytest.approx(0, abs=1e-3)
+    different = torch.randn(4, 300, 4, 4)
+    out = blocks.minibatch_deviation(different)
+    assert out.shape == (4, 301, 4, 4)
+    expected = different.var(dim=0, unbiased=False).sqrt().mean()
+    assert torch.allclose(out[:, 300], expected.expand(4, 4, 4), atol=1e-4)
+    assert blocks.minibatch_deviation(torch.randn(7, 2, 4, 4)).shape == (7, 3, 4, 4)
+
+
+def test_levels():
+    assert blocks.levels(64, 8, 32) == {4: 32, 8: 32, 16: 32, 32: 16, 64: 8}
+
+
+def test_mapping_tracks_the_mean_and_truncates_towards_it():
+    torch.manual_seed(0)
+    mapping = blocks.Mapping(6, 2)
+    for _ in range(2000):
+        mapping(torch.randn(64, 6))
+    mapping.eval()
+    w = mapping(torch.randn(20_000, 6))
+    assert torch.allclose(mapping.mean, w.mean(0), atol=0.05)
+    assert torch.equal(mapping.truncate(w, 1.0), w) or torch.allclose(mapping.truncate(w, 1.0), w, atol=1e-5)
+    assert torch.allclose(mapping.truncate(w, 0.0), mapping.mean.expand_as(w))
+    assert mapping.truncate(w, 0.5).std(0).mean().item() == pytest.approx(0.5 * w.std(0).mean().item(), rel=1e-3)
+
+
+def test_mixing_swaps_at_one_layer_and_as_often_as_asked():
+    torch.manual_seed(0)
+    ws = blocks.mix(torch.zeros(4000, 2), torch.ones(4000, 2), layers=6, chance=0.9)[..., 0]
+    assert torch.all(ws.diff(dim=1) >= 0) and torch.all(ws[:, 0] == 0), "one change, from the first to the second"
+    assert (ws[:, -1] == 1).float().mean().item() == pytest.approx(0.9, abs=0.02)
+    starts = ws[ws[:, -1] == 1].sum(1)
+    assert set(starts.tolist()) == {1.0, 2.0, 3.0, 4.0, 5.0}
+
+
+def test_joint_output_starts_from_the_background_share_and_labels_compete():
+    output = blocks.JointOutput(joint.Shape(2, 4, 8), background=0.97)
+    picture = output(torch.zeros(1, 6, 8, 8))
+    shares = (picture[0, 2:, 0, 0] + 1) / 2
+    assert shares.tolist() == pytest.approx([0.97, 0.01, 0.01, 0.01], abs=1e-5)
+    assert blocks.JointOutput(joint.Shape(2, 0, 8), 0.9)(torch.ones(1, 2, 8, 8)).shape == (1, 2, 8, 8)

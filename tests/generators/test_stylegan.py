@@ -1,0 +1,123 @@
+"""What StyleGAN 1, 2 and 3 share: the game, lazy penalties, ADA's steering, truncation, two processes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medsynth_lib.generators.stylegan import R1_EVERY
+from medsynth_lib.generators.stylegan2 import StyleGAN2
+
+
+def small(**changes):
+    torch.manual_seed(0)
+    return StyleGAN2(2, 3, 16, **{"width": 8, "most": 8, "latent": 4, **changes})
+
+
+def batch(n=8):
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 3, (n, 16, 16), generator=generator, dtype=torch.uint8)
+    return {"images": torch.rand(n, 2, 16, 16, generator=generator) * 2 - 1, "labels": labels}
+
+
+def steps(method, count, data=None):
+    optimisers, found = method.optimisers(), []
+    for method.at in range(count):
+        found.append(method.step(data or batch(), optimisers, 0.0))
+    return found
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="stylegan2: loss 'hinge' or view 'ada' is unknown"):
+        small(loss="hinge")
+
+
+def test_r1_is_lazy_and_r3gan_s_penalties_are_not():
+    found = steps(small(view="none"), R1_EVERY + 1)
+    assert [k for k, losses in enumerate(found) if "r1" in losses] == [0, R1_EVERY]
+    assert all({"r1", "r2"} <= losses.keys() for losses in steps(small(loss="relativistic", view="none"), 3))
+
+
+def test_both_networks_learn_and_d_stays_trainable():
+    method = small(path_length=True)
+    before = {name: value.clone() for name, value in method.weights().items()}
+    found = steps(method, 2)
+    assert "path" in found[0] and all(value.isfinite() for losses in found for value in losses.values())
+    after = method.weights()
+    for net in ("generator.mapping", "generator.synthesis", "discriminator"):
+        assert any(not torch.equal(after[name], before[name]) for name in before if name.startswith(net))
+    assert all(weight.requires_grad for weight in method.discriminator.parameters())
+
+
+def constant(value, method):
+    def d(x):
+        return torch.full((len(x),), value) + 0 * x.sum((1, 2, 3))
+
+    d.p, d.sign_sum = method.discriminator.p, method.discriminator.sign_sum
+    return d
+
+
+@pytest.mark.parametrize(("answer", "direction"), [(3.0, 1), (-3.0, -1)])
+def test_p_goes_up_on_a_d_that_overfits_and_down_on_one_that_does_not(answer, direction):
+    method = small(ada_images=320)
+    p = method.discriminator.p.fill_(0.4)
+    method.discriminator = constant(answer, method)
+    for method.at in range(8):
+        method.steer(method.discriminator(torch.zeros(8, 5, 16, 16)).sign().mean(), 8)
+    assert p.item() == pytest.approx(0.4 + direction * 64 / 320)
+
+
+def test_a_d_that_sees_eight_pictures_again_and_again_raises_p():
+    """No planted answer: a real D memorizes 8 pictures against a generator that hardly learns."""
+    method = small(ada_images=2000, learning_rate=1e-2, width=16, most=16)
+    p = [losses["p"].item() for losses in steps(method, 60)]
+    assert p[0] == 0 and p[-1] > 0.05 and p[-1] == max(p)
+
+
+def test_truncation_pulls_styles_together_and_noise_is_seeded():
+    method = small()
+    for net in method.parts().values():
+        net.eval()
+    assert torch.equal(method.sample(4, seed=1)[0], method.sample(4, seed=1)[0])
+    assert not torch.equal(method.sample(4, seed=1)[0], method.sample(4, seed=2)[0])
+    assert torch.equal(method.sample(2, 1, psi=0.0)[0][0], method.sample(2, 1, psi=0.0)[0][0])
+    assert method.styles(50, 0, psi=0.3).std(0).mean() < 0.5 * method.styles(50, 0).std(0).mean()
+    state = torch.get_rng_state()
+    method.sample(2, 0)
+    assert torch.equal(torch.get_rng_state(), state), "sampling leaves the global generator alone"
+
+
+def test_gamma_follows_the_size():
+    assert small().r1_weight(16) == pytest.approx(0.0002 * 256 / 16 / 2)
+    assert small(gamma=5.0).r1_weight(16) == 2.5
+
+
+PROGRAM = """
+import sys, torch
+from lightning_fabric import Fabric
+from medsynth_lib.training import fit
+sys.path.insert(0, sys.argv[2])
+import test_stylegan
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    method = test_stylegan.small(path_length=True, ada_images=100)
+    fit(method, test_stylegan.batch(16), sys.argv[1], images=160, batch_size=8, seed=0, ema_images=20, fabric=fabric)
+    weights = [w for net in method.parts().values() for w in net.parameters()]
+    whole = fabric.all_gather(torch.cat([w.detach().flatten() for w in weights]))
+    assert torch.equal(whole[0], whole[1]), "the processes drifted apart"
+"""
+
+
+def test_two_processes_over_gloo_stay_equal(tmp_path):
+    (tmp_path / "two.py").write_text(PROGRAM)
+    command = [sys.executable, str(tmp_path / "two.py"), str(tmp_path / "out"), os.path.dirname(__file__)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    assert done.returncode == 0, done.stderr
+    weights = load_file(tmp_path / "out" / "weights.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())

@@ -17,6 +17,7 @@ _FACE = {
     "reference": ("load_reference",),
     "metrics.plausibility": ("mask_report",),
     "plots": (
+        "read_lines",
         "show_grid",
         "show_image",
         "show_intervals",

@@ -16,6 +16,7 @@ NOTEBOOKS = {
     "00_data": ([], False),
     "01_vae": (["00_data"], True),
     "02_dcgan": (["00_data"], True),
+    "03_stylegan": (["00_data"], True),
     "05_ddpm": (["00_data"], True),
     "06_segmentation": (["00_data", GENERATORS], False),
     "07_evaluation": (["06_segmentation", GENERATORS], False),

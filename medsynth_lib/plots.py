@@ -97,9 +97,14 @@ def label_legend(slices: SliceSet) -> plt.Figure:
     return figure
 
 
+def read_lines(path: Path) -> list[dict]:
+    """The records of a file of JSON lines (stats.jsonl, monitor.jsonl)."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
 def show_training(folder: Path, names: list[str] | None = None) -> plt.Figure:
     """Loss curves of a training from its stats.jsonl, one panel per loss, against images seen."""
-    rows = [json.loads(line) for line in (Path(folder) / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_lines(Path(folder) / "stats.jsonl")
     names = names or [name for name in rows[0] if name not in ("step", "images", "seconds")]
     figure, axes = plt.subplots(1, len(names), figsize=(3 * len(names), 2.3), squeeze=False, layout="constrained")
     for ax, name in zip(axes[0], names, strict=True):

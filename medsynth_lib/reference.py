@@ -1,6 +1,6 @@
 """Committed reference weights: the same code, trained for longer, shown beside a run and never mixed into it.
 
-To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02 05"`, then
+To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02 03 05"`, then
 `python -m medsynth_lib.reference runs/reference/phantom/seed0`.
 """
 
@@ -50,7 +50,7 @@ def publish(run: Path, root: Path) -> list[Path]:
     Raises ValueError, before anything is written, for a model that would have more than MAX_BYTES.
     """
     published = {}
-    for metrics in sorted(Path(run).glob("*/metrics.json")):
+    for metrics in sorted([*Path(run).glob("*/metrics.json"), *Path(run).glob("*/*/metrics.json")]):
         record = json.loads(metrics.read_text(encoding="utf-8"))
         if "generator" not in record:
             continue

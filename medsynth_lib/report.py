@@ -30,17 +30,18 @@ class ReportError(RuntimeError):
 
 
 def trained_generators(run: Run) -> dict[str, dict]:
-    """metrics.json of every generator notebook of this run: {generator name: metrics + "folder"}.
+    """metrics.json of every generator of this run, in its notebook's folder or one below: {name: metrics + "folder"}.
 
     Raises ReportError when there is none, or when one was made from other data or another split than the run's.
     """
     found = {}
-    for path in sorted(run.path("x").parent.glob("*/metrics.json")):
+    root = run.path("x").parent
+    for path in sorted([*root.glob("*/metrics.json"), *root.glob("*/*/metrics.json")]):
         metrics = json.loads(path.read_text(encoding="utf-8"))
         if "generator" in metrics:
             found[metrics["generator"]] = {**metrics, "folder": path.parent}
     if not found:
-        raise ReportError(f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan or 05_ddpm first.")
+        raise ReportError(f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan, 03_stylegan or 05_ddpm first.")
     now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):

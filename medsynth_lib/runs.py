@@ -133,6 +133,10 @@ class Run:
             "wall_seconds": round(time.time() - self.started, 1),
         }
 
+    def publish(self, folder: Path, **metrics) -> None:
+        """Write metrics.json of one generator into its own folder, for notebooks that train several."""
+        write_json(Path(folder) / "metrics.json", {"run": self.record(), **metrics})
+
     def finish(self, **metrics) -> None:
         """Write metrics.json, last and whole: a notebook folder without it did not finish."""
         path = self.folder / "metrics.json"
@@ -160,7 +164,8 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
         torch.use_deterministic_algorithms(True, warn_only=True)
     folder = run_folder(chosen, data, seed) / notebook
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)
+    for old in folder.rglob("metrics.json"):
+        old.unlink()
     device = str(make_fabric().device)
     run = Run(notebook, chosen, data, seed, settings, folder, device)
     run.seed_all(notebook)

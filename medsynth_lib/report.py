@@ -41,7 +41,9 @@ def trained_generators(run: Run) -> dict[str, dict]:
         if "generator" in metrics:
             found[metrics["generator"]] = {**metrics, "folder": path.parent}
     if not found:
-        raise ReportError(f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan, 03_stylegan or 05_ddpm first.")
+        raise ReportError(
+            f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan, 03_stylegan or 05_ddpm first."
+        )
     now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):

@@ -1,10 +1,12 @@
 """The report: complete records, stale results refused, a table a terminal can show."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from medsynth_lib import report
+from medsynth_lib import report, runs
+from medsynth_lib.profiles import PROFILES, DataSizes
 
 
 def interval(mean):
@@ -53,3 +55,21 @@ def test_table_prints_intervals(tmp_path, capsys):
 def test_a_missing_report_says_what_to_run(tmp_path):
     with pytest.raises(report.ReportError, match="make reproduce"):
         report.print_table(tmp_path)
+
+
+def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    run = runs.start("03_stylegan", "smoke")
+    with pytest.raises(report.ReportError, match="holds no trained generator"):
+        report.trained_generators(run)
+    runs.start("01_vae", "smoke").finish(generator="vae")
+    run.publish(run.folder / "stylegan2", generator="stylegan2")
+    run.finish(table=[])
+    found = report.trained_generators(run)
+    assert found.keys() == {"vae", "stylegan2"} and found["stylegan2"]["folder"] == run.folder / "stylegan2"
+    record = json.loads((run.folder / "stylegan2" / "metrics.json").read_text())
+    record["run"]["data_hash"] = "other"
+    (run.folder / "stylegan2" / "metrics.json").write_text(json.dumps(record))
+    with pytest.raises(report.ReportError, match="made from other data"):
+        report.trained_generators(run)

@@ -64,8 +64,10 @@ def test_metrics_are_written_last_with_the_whole_record(tmp_path):
     assert record["data_hash"] == small().hash() and len(record["split_hash"]) == 16
     assert {"torch", "monai", "diffusers", "python"} <= record["versions"].keys()
     assert record["wall_seconds"] >= 0 and record["commit"]
+    run.publish(run.folder / "several", generator="one")
     runs.start("01_vae", "smoke")
     assert not path.exists(), "a new start takes back the old result"
+    assert not (run.folder / "several" / "metrics.json").exists()
 
 
 def test_parts_are_disjoint_and_the_data_are_made_once(monkeypatch):

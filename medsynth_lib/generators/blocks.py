@@ -156,7 +156,10 @@ class Noise(nn.Module):
 
 
 class JointOutput(nn.Module):
-    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels as they are, labels by softmax.
+    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels by tanh, labels by softmax.
+
+    The originals leave pictures as they are. Here most of a slice is background of exactly -1, which tanh reaches without
+    effort and a linear output never quite; D would see the haze before anything else.
 
     Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares D's first
     lesson would be "far too much lesion", and G may unlearn lesions for good.
@@ -174,5 +177,5 @@ class JointOutput(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         image, logits = x[:, : self.channels], x[:, self.channels :]
         if logits.shape[1] == 0:
-            return image
-        return torch.cat([image, (logits.float() + self.start).softmax(dim=1).to(x.dtype) * 2 - 1], dim=1)
+            return image.tanh()
+        return torch.cat([image.tanh(), (logits.float() + self.start).softmax(dim=1).to(x.dtype) * 2 - 1], dim=1)

@@ -173,6 +173,19 @@ class StyleGAN(Method):
             torch.manual_seed(seed)
             return joint.decode(self.generator.synthesis(ws), self.shape.channels)
 
+    def cross(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Style mixing as a table: ws [(A + 1) (B + 1), layers, D] of coarse [A, D] and fine styles [B, D], row by row.
+
+        The first row shows the fine styles alone (its corner the mean style), the first column the coarse ones; inside,
+        the first half of the layers has the row's style and the second half the column's.
+        """
+        half = self.generator.layers // 2
+        left, top = (torch.cat([self.generator.mapping.mean[None], styles]) for styles in (coarse, fine))
+        ws = left[:, None, None].repeat(1, len(top), 2 * half, 1)
+        ws[1:, 1:, half:] = top[1:, None]
+        ws[0] = top[:, None]
+        return ws.flatten(0, 1)
+
     def project(self, images: Tensor, labels: Tensor, steps: int = 200, rate: float = 0.1) -> tuple[Tensor, Tensor]:
         """Styles w [B, D] whose pictures come closest to given ones, and the mean squared error on the way [steps, B].
 

@@ -90,6 +90,25 @@ def test_truncation_pulls_styles_together_and_noise_is_seeded():
     assert torch.equal(torch.get_rng_state(), state), "sampling leaves the global generator alone"
 
 
+def test_crossing_takes_coarse_layers_from_the_left_and_fine_ones_from_the_top():
+    method = small()
+    coarse, fine = torch.full((2, 4), 1.0), torch.full((3, 4), 2.0)
+    ws = method.cross(coarse, fine).view(3, 4, 6, 4)
+    assert torch.equal(ws[1, 0], coarse[:1].expand(6, 4)) and torch.equal(ws[0, 1], fine[:1].expand(6, 4))
+    assert torch.all(ws[1:, 1:, :3] == 1) and torch.all(ws[1:, 1:, 3:] == 2)
+    assert torch.all(ws[0, 0] == 0), "the mean style of a new generator"
+
+
+def test_projection_finds_the_way_back_to_an_own_picture():
+    method = small(width=16, most=16)
+    for net in method.parts().values():
+        net.eval()
+    images, labels = method.render(method.styles(2, 5))
+    _, errors = method.project(images, labels, steps=60)
+    assert torch.all(errors[-1] < 0.7 * errors[0])
+    assert all(weight.requires_grad for weight in method.generator.parameters())
+
+
 def test_gamma_follows_the_size():
     assert small().r1_weight(16) == pytest.approx(0.0002 * 256 / 16 / 2)
     assert small(gamma=5.0).r1_weight(16) == 2.5

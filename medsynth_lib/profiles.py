@@ -86,7 +86,7 @@ PROFILES = {
         vae=VAESizes(80_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(60_000, 16, 16, 64, 1e-3, 8_000),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
-        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
+        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
     ),

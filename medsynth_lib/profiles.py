@@ -121,8 +121,7 @@ PROFILES = {
     ),
 }
 
-# Minutes per notebook on 2 CPU cores of 45 GFLOP/s together (a recent laptop is several times faster). Smoke: measured.
-# Demo: estimated from the measured images per second of each training; no whole run was timed on a quiet machine.
+# Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
@@ -135,13 +134,13 @@ MINUTES: dict[str, dict[str, float]] = {
         "together": 2,
     },
     "demo": {
-        "00_data": 2,
-        "01_vae": 7,
-        "02_dcgan": 10,
-        "05_ddpm": 14,
-        "06_segmentation": 9,
-        "07_evaluation": 2,
-        "together": 30,
+        "00_data": 1,
+        "01_vae": 5,
+        "02_dcgan": 6,
+        "05_ddpm": 11,
+        "06_segmentation": 15,
+        "07_evaluation": 1.5,
+        "together": 28,
     },
     "reference": {},
     "gpu": {},

@@ -109,7 +109,7 @@ PROFILES = {
         dcgan=DCGANSizes(60_000, 16, 16, 64, 1e-3, 8_000),
         stylegan=StyleGANSizes(24_000, 16, 8, 64, 64, 2, 5e-3, 5.0, 20_000, 6, 4, ("stylegan2",)),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
-        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
+        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
     ),
@@ -147,8 +147,8 @@ PROFILES = {
     ),
 }
 
-# Minutes per notebook on 2 CPU cores of 45 GFLOP/s together (a recent laptop is several times faster). Smoke: measured.
-# Demo: estimated from the measured images per second of each training; no whole run was timed on a quiet machine.
+# Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
+# Demo: a whole run without 03_stylegan took 28 minutes; its own 7 minutes and its arms in 06 were added by calculation.
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
@@ -162,14 +162,14 @@ MINUTES: dict[str, dict[str, float]] = {
         "together": 2,
     },
     "demo": {
-        "00_data": 2,
-        "01_vae": 7,
-        "02_dcgan": 10,
-        "03_stylegan": 10,
-        "05_ddpm": 14,
-        "06_segmentation": 9,
+        "00_data": 1,
+        "01_vae": 5,
+        "02_dcgan": 6,
+        "03_stylegan": 7,
+        "05_ddpm": 11,
+        "06_segmentation": 19,
         "07_evaluation": 2,
-        "together": 30,
+        "together": 37,
     },
     "reference": {},
     "gpu": {},

@@ -158,8 +158,8 @@ class Noise(nn.Module):
 class JointOutput(nn.Module):
     """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels by tanh, labels by softmax.
 
-    The originals leave pictures as they are. Here most of a slice is background of exactly -1, which tanh reaches without
-    effort and a linear output never quite; D would see the haze before anything else.
+    The originals leave pictures as they are. Here most of a slice is background of exactly -1, which tanh reaches
+    without effort and a linear output never quite; D would see the haze before anything else.
 
     Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares D's first
     lesson would be "far too much lesion", and G may unlearn lesions for good.

@@ -105,7 +105,7 @@ def test_projection_finds_the_way_back_to_an_own_picture():
         net.eval()
     images, labels = method.render(method.styles(2, 5))
     _, errors = method.project(images, labels, steps=60)
-    assert torch.all(errors[-1] < 0.7 * errors[0])
+    assert errors[-1].mean() < 0.5 * errors[0].mean(), "labels drawn as 0 or 1 cannot be met exactly"
     assert all(weight.requires_grad for weight in method.generator.parameters())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -12,10 +13,12 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the sentence names the step, the loss and what to try."""
 
 
-class Method:
-    """What `fit` needs of a method. Subclasses set `networks` (attribute names of nn.Modules) and write `step`.
+class Method(ABC):
+    """What `fit` needs of a method. Subclasses set `networks` and `settings` and write `optimisers` and `step`.
 
     name       lower-case name used in files and reports
+    settings   names of the constructor's arguments, kept as attributes of the same names
+    shape      of a generator's pictures (its fields are constructor's arguments too); None for other methods
     networks   names of the attributes that are trained
     averaged   those of them whose moving average is published (default: all)
     at         steps done so far, set by `fit`: for what happens every k-th step (lazy regularisation)
@@ -23,23 +26,26 @@ class Method:
 
     at = 0
     name = "method"
+    settings: tuple[str, ...] = ()
+    shape = None
     networks: tuple[str, ...] = ()
     averaged: tuple[str, ...] | None = None
 
     def config(self) -> dict:
         """Constructor arguments as plain values: `type(self)(**config)` builds the same networks."""
-        raise NotImplementedError(f"{type(self).__name__} must say with which arguments it was built")
+        shape = vars(self.shape) if self.shape else {}
+        return {**shape, **{name: getattr(self, name) for name in self.settings}}
 
+    @abstractmethod
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """New optimisers by name; called once per training."""
-        raise NotImplementedError(f"{type(self).__name__} must build its optimisers")
 
+    @abstractmethod
     def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         """Loss, backward and optimiser step(s) on one batch; returns scalar loss tensors by name (no `.item()`).
 
         `fraction` in [0, 1) is the share of the training that is done (for warm-ups).
         """
-        raise NotImplementedError(f"{type(self).__name__} must write its step")
 
     def schedule(self, fraction: float) -> float:
         """Factor on every learning rate at `fraction` of the training."""
@@ -61,9 +67,11 @@ class Method:
     def frozen(self, net: nn.Module):
         """Gradients pass through `net` to its input, but its own weights get none: an opponent's judgement."""
         net.requires_grad_(False)
-        with self.no_sync(net):
-            yield
-        net.requires_grad_(True)
+        try:
+            with self.no_sync(net):
+                yield
+        finally:
+            net.requires_grad_(True)
 
     def parts(self) -> dict[str, nn.Module]:
         return {name: getattr(self, name) for name in self.networks}

@@ -79,6 +79,7 @@ class DCGAN(Method):
     """
 
     name = "dcgan"
+    settings = ("width", "latent", "learning_rate", "spectral", "augment", "two_scales", "background")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
@@ -101,10 +102,6 @@ class DCGAN(Method):
         self.background = background
         self.generator = Generator(self.shape, width, latent, background)
         self.discriminator = Discriminator(self.shape, width, spectral)
-
-    def config(self) -> dict:
-        names = ("width", "latent", "learning_rate", "spectral", "augment", "two_scales", "background")
-        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
 
     def optimisers(self) -> dict:
         # No momentum: the opponent moves, so yesterday's gradient is about another game.

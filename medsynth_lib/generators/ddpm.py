@@ -68,6 +68,7 @@ class DDPM(Method):
     """Epsilon-prediction diffusion model over image and label."""
 
     name = "ddpm"
+    settings = ("patch", "widths", "layers", "attention", "learning_rate", "solver_steps")
     networks = ("predictor",)
 
     def __init__(
@@ -87,10 +88,6 @@ class DDPM(Method):
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
         self.predictor = NoisePredictor(self.shape.joint, size, patch, widths, layers, attention)
         self.schedule_of_noise = noise_schedule()
-
-    def config(self) -> dict:
-        names = ("patch", "widths", "layers", "attention", "learning_rate", "solver_steps")
-        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
 
     def optimisers(self) -> dict:
         return {"predictor": torch.optim.AdamW(self.predictor.parameters(), lr=self.learning_rate, fused=True)}

@@ -119,6 +119,7 @@ class ProGAN(Method):
     """
 
     name = "progan"
+    settings = ("width", "most", "latent", "learning_rate", "full_size", "most_batches", "background")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
@@ -141,10 +142,6 @@ class ProGAN(Method):
         self.generator = Generator(self.shape, width, most, latent, background)
         self.discriminator = Discriminator(self.shape, width, most)
         self.stages = self.generator.stages
-
-    def config(self) -> dict:
-        names = ("width", "most", "latent", "learning_rate", "full_size", "most_batches", "background")
-        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
 
     def optimisers(self) -> dict:
         def adam(net):

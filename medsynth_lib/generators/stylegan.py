@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..method import Method
@@ -35,6 +37,10 @@ class StyleGAN(Method):
     background     share of label 0 that G starts from
     """
 
+    settings = (
+        *("width", "most", "latent", "mapping", "learning_rate", "gamma"),
+        *("loss", "view", "ada_images", "path_length", "background"),
+    )
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
@@ -67,13 +73,10 @@ class StyleGAN(Method):
         self.discriminator.register_buffer("sign_sum", torch.zeros(()))
         self.generator.register_buffer("path_mean", torch.zeros(()))
 
-    def build(self):
-        """(generator, discriminator). The generator has `mapping`, `layers` and maps ws [B, layers, D] to pictures."""
-        raise NotImplementedError(f"{type(self).__name__} must build its networks")
-
-    def config(self) -> dict:
-        names = ("width", "most", "latent", "mapping", "learning_rate", "gamma", "loss", "view", "ada_images")
-        return {**vars(self.shape), **{n: getattr(self, n) for n in (*names, "path_length", "background")}}
+    @abstractmethod
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        """(generator, discriminator). The generator has `mapping`, `layers` and `synthesis`: ws [B, layers, D] to
+        joint pictures."""
 
     def optimisers(self) -> dict:
         # A lazily regularised player takes 17 steps' worth of decisions in 16 (Karras et al. 2020, appendix B).
@@ -95,6 +98,7 @@ class StyleGAN(Method):
         return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
 
     def r1_weight(self, batch: int) -> float:
+        """gamma / 2 for a batch of this many pictures."""
         return (0.0002 * self.shape.size**2 / batch if self.gamma is None else self.gamma) / 2
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
@@ -179,10 +183,10 @@ class StyleGAN(Method):
         The first row shows the fine styles alone (its corner the mean style), the first column the coarse ones; inside,
         the first half of the layers has the row's style and the second half the column's.
         """
-        half = self.generator.layers // 2
+        layers = self.generator.layers
         left, top = (torch.cat([self.generator.mapping.mean[None], styles]) for styles in (coarse, fine))
-        ws = left[:, None, None].repeat(1, len(top), 2 * half, 1)
-        ws[1:, 1:, half:] = top[1:, None]
+        ws = left[:, None, None].repeat(1, len(top), layers, 1)
+        ws[1:, 1:, layers // 2 :] = top[1:, None]
         ws[0] = top[:, None]
         return ws.flatten(0, 1)
 

@@ -180,13 +180,11 @@ class StyleGAN3(StyleGAN):
     """
 
     name = "stylegan3"
+    settings = (*StyleGAN.settings, "depth", "margin")
 
     def __init__(self, channels: int, labels: int, size: int, depth: int = 14, margin: int = 10, **settings):
         self.depth, self.margin = depth, margin
         super().__init__(channels, labels, size, **settings)
-
-    def config(self) -> dict:
-        return {**super().config(), "depth": self.depth, "margin": self.margin}
 
     def build(self):
         sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin)

@@ -78,6 +78,7 @@ class VAE(Method):
     """
 
     name = "vae"
+    settings = ("width", "latent", "beta", "learning_rate")
     networks = ("encoder", "decoder")
 
     def __init__(self, channels: int, labels: int, size: int, width=32, latent=64, beta=1.0, learning_rate=1e-3):
@@ -85,10 +86,6 @@ class VAE(Method):
         self.width, self.latent, self.beta, self.learning_rate = width, latent, beta, learning_rate
         self.encoder = Encoder(self.shape.joint, size, width, latent)
         self.decoder = Decoder(self.shape.joint, size, width, latent)
-
-    def config(self) -> dict:
-        names = ("width", "latent", "beta", "learning_rate")
-        return {**vars(self.shape), **{name: getattr(self, name) for name in names}}
 
     def optimisers(self) -> dict:
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]

@@ -18,6 +18,7 @@ class UNetSegmenter(Method):
     """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1."""
 
     name = "unet"
+    settings = ("channels", "n_labels", "widths", "learning_rate")
     networks = ("net",)
 
     def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
@@ -34,9 +35,6 @@ class UNetSegmenter(Method):
         )
         # Background is left out of the Dice term: it is most of every slice and would hide a missed lesion.
         self.criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-
-    def config(self) -> dict:
-        return {name: getattr(self, name) for name in ("channels", "n_labels", "widths", "learning_rate")}
 
     def optimisers(self) -> dict:
         return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}

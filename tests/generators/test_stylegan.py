@@ -97,6 +97,9 @@ def test_crossing_takes_coarse_layers_from_the_left_and_fine_ones_from_the_top()
     assert torch.equal(ws[1, 0], coarse[:1].expand(6, 4)) and torch.equal(ws[0, 1], fine[:1].expand(6, 4))
     assert torch.all(ws[1:, 1:, :3] == 1) and torch.all(ws[1:, 1:, 3:] == 2)
     assert torch.all(ws[0, 0] == 0), "the mean style of a new generator"
+    method.generator.layers = 5  # StyleGAN 3 may have an odd number
+    odd = method.cross(coarse, fine).view(3, 4, 5, 4)
+    assert torch.all(odd[1:, 1:, :2] == 1) and torch.all(odd[1:, 1:, 2:] == 2)
 
 
 def test_projection_finds_the_way_back_to_an_own_picture():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy.signal import freqz
+from scipy.signal import freqz, upfirdn
 
 from medsynth_lib.generators.stylegan2 import StyleGAN2
-from medsynth_lib.generators.stylegan3 import StyleGAN3, low_pass, plan
+from medsynth_lib.generators.stylegan3 import StyleGAN3, both_ways, low_pass, plan, resampler
 
 
 def small(**changes):
@@ -64,6 +64,26 @@ def test_low_pass_keeps_the_band_and_stops_its_images():
     assert response[frequency < band.cutoff / 2].min() > 0.85
     assert np.interp(band.cutoff, frequency, response) == pytest.approx(0.5, abs=0.05), "half at the cutoff"
     assert response[frequency > band.cutoff + 2 * band.half_width].max() < 0.06
+
+
+def test_resampling_by_matrices_is_resampling_by_filters():
+    generator = np.random.default_rng(0)
+    taps, x, fine = generator.normal(size=12), generator.normal(size=9), generator.normal(size=40)
+    weights = torch.tensor(taps)
+    finer = upfirdn(taps, x, up=4)
+    widen = resampler(weights, 4, slow=9, fast=20, start=7).numpy()
+    assert np.allclose(widen @ x, finer[7:27])
+    narrow = resampler(weights, 4, slow=8, fast=40).T.numpy()
+    assert np.allclose(narrow @ fine, upfirdn(taps[::-1], fine, down=1)[11:40:4])
+    outside = resampler(weights, 4, slow=9, fast=60, start=-3).numpy() @ x
+    assert (
+        np.all(outside[:3] == 0) and np.allclose(outside[3 : 3 + len(finer)], finer) and np.all(outside[3 + 44 :] == 0)
+    )
+
+
+def test_both_ways_is_a_matrix_on_rows_and_columns():
+    x, matrix = torch.randn(2, 3, 5, 5), torch.randn(7, 5)
+    assert torch.allclose(both_ways(x, matrix), (matrix @ x @ matrix.T).mT, atol=1e-5)
 
 
 def test_settings_survive_and_shapes_fit():

@@ -20,7 +20,7 @@ export DATA NOTEBOOKS
 help:  ## show this text
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo "PROFILE=smoke|demo|reference|gpu|paper  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
+	@echo "PROFILE=smoke|demo|reference|gpu|paper|family  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
 	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  PYTHON=python3  TORCH_INDEX=URL"
 	@echo "now: PROFILE=$(PROFILE) DATA=$(DATA) SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
 
@@ -44,8 +44,8 @@ clean:  ## remove .venv and student copies (runs/ stays: delete it by hand)
 
 # Cheap checks before anything is installed; the library checks DATA and NOTEBOOKS again.
 known:
-	@case "$(PROFILE)" in smoke|demo|reference|gpu|paper) ;; *) \
-	  echo "unknown PROFILE '$(PROFILE)'; known profiles: smoke, demo, reference, gpu, paper"; exit 2;; esac
+	@case "$(PROFILE)" in smoke|demo|reference|gpu|paper|family) ;; *) \
+	  echo "unknown PROFILE '$(PROFILE)'; known profiles: smoke, demo, reference, gpu, paper, family"; exit 2;; esac
 	@case "$$DATA" in phantom|hippocampus|braintumour|pneumoniamnist|brats:?*|folder:?*) ;; *) \
 	  echo "unknown DATA '$$DATA'; known: phantom, hippocampus, braintumour, brats:PATH, folder:PATH, pneumoniamnist"; exit 2;; esac
 	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is '$(SEED)'; give a whole number from 0 on"; exit 2;; esac

@@ -1,4 +1,4 @@
-"""Every size and budget of the project, in one table: smoke, demo, reference, gpu, paper.
+"""Every size and budget of the project, in one table: smoke, demo, reference, gpu, paper, family.
 
 Training lengths count *images seen* (kimg where they are long), so that a change of batch size keeps the budget.
 A notebook never asks which profile it runs in; it reads the numbers below from `run.settings`.
@@ -6,7 +6,7 @@ A notebook never asks which profile it runs in; it reads the numbers below from 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class StyleGANSizes:
     learning_rate: float  # of StyleGAN 1, 2 and 3
     gamma: float  # weight of R1
     ada_images: float  # real images in which ADA's p may go from 0 to 1
+    low_batches: int  # ProGAN's batches at low resolution: at most this many times the batch
     depth: int  # layers of StyleGAN 3
     margin: int  # samples around StyleGAN 3's feature maps
     trained: tuple[str, ...]  # methods trained by default; the others are read from reference weights or left out
@@ -97,7 +98,7 @@ PROFILES = {
         data=DataSizes(image_size=32, subjects=20, slices_per_subject=4),
         vae=VAESizes(640, 16, 8, 16, 1.0, 2e-3),
         dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
-        stylegan=StyleGANSizes(160, 16, 8, 8, 16, 2, 5e-3, 5.0, 2_000, 3, 4, FAMILY),
+        stylegan=StyleGANSizes(160, 16, 8, 8, 16, 2, 5e-3, 5.0, 2_000, 2, 3, 4, FAMILY),
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
@@ -107,7 +108,7 @@ PROFILES = {
         data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
         vae=VAESizes(80_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(60_000, 16, 16, 64, 1e-3, 8_000),
-        stylegan=StyleGANSizes(24_000, 16, 8, 64, 64, 2, 5e-3, 5.0, 20_000, 6, 4, ("stylegan2",)),
+        stylegan=StyleGANSizes(24_000, 16, 8, 64, 64, 2, 3.5e-3, 10.0, 20_000, 1, 6, 4, ("stylegan2",)),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
@@ -119,7 +120,7 @@ PROFILES = {
         data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
         vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
-        stylegan=StyleGANSizes(60_000, 16, 8, 64, 64, 2, 5e-3, 5.0, 50_000, 6, 4, FAMILY),
+        stylegan=StyleGANSizes(60_000, 16, 8, 64, 64, 2, 3.5e-3, 10.0, 50_000, 1, 6, 4, FAMILY),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
@@ -129,7 +130,7 @@ PROFILES = {
         data=DataSizes(image_size=128, subjects=600, slices_per_subject=16),
         vae=VAESizes(2_000_000, 128, 64, 256, 1.0, 1e-3),
         dcgan=DCGANSizes(2_000_000, 64, 64, 128, 2e-4, 200_000),
-        stylegan=StyleGANSizes(2_000_000, 64, 32, 256, 256, 2, 2.5e-3, 5.0, 500_000, 14, 10, FAMILY),
+        stylegan=StyleGANSizes(2_000_000, 64, 32, 256, 256, 2, 2.5e-3, 5.0, 500_000, 4, 14, 10, FAMILY),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
@@ -139,13 +140,22 @@ PROFILES = {
         data=DataSizes(image_size=256, subjects=0, slices_per_subject=0),
         vae=VAESizes(10_000_000, 128, 64, 256, 1.0, 5e-4),
         dcgan=DCGANSizes(10_000_000, 64, 64, 128, 2e-4, 500_000),
-        stylegan=StyleGANSizes(25_000_000, 32, 32, 512, 512, 8, 2.5e-3, 8.0, 500_000, 14, 10, FAMILY),
+        stylegan=StyleGANSizes(25_000_000, 32, 32, 512, 512, 8, 2.5e-3, 8.0, 500_000, 4, 14, 10, FAMILY),
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,
         bootstrap=2000,
     ),
 }
+
+# The demo with all five GANs at equal images seen, one segmenter each; for several seeds: makes results/family.
+demo = PROFILES["demo"]
+PROFILES["family"] = replace(
+    demo,
+    dcgan=replace(demo.dcgan, images=16_000),
+    stylegan=replace(demo.stylegan, images=16_000, trained=FAMILY),
+    segmentation=replace(demo.segmentation, seeds=1),
+)
 
 # Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
 # Demo: a whole run without 03_stylegan took 28 minutes; its own 7 minutes and its arms in 06 were added by calculation.
@@ -174,6 +184,7 @@ MINUTES: dict[str, dict[str, float]] = {
     "reference": {},
     "gpu": {},
     "paper": {},
+    "family": {},
 }
 
 

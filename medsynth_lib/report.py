@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from .checkpoints import write_json
-from .runs import Run
+from .data import registry
+from .runs import REPOSITORY, Run
 
 COLUMNS = (
     # heading, key in the record, format
@@ -68,6 +69,7 @@ def generator_record(metrics: dict, dice: dict | None, distance: dict, audit: di
         "train_images": training["images"],
         "train_unique_images": training["unique_images"],
         "train_seconds": training["seconds"],
+        "train_code": training["code"],
         "train_device": f"{training['device']}, {training['threads']} thread(s)",
         "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
         **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},
@@ -82,6 +84,12 @@ def write_report(run: Run, records: list[dict]) -> Path:
     path = run.folder.parent / "report.json"
     write_json(path, {"run": run.record(), "generators": records})
     return path
+
+
+def stored_reports(study: str, run: Run, results: Path = REPOSITORY / "results") -> list[dict]:
+    """report.json of earlier runs, one per seed: results/STUDY/SOURCE_SIZEpx/seed*.json for the data of `run`."""
+    folder = results / study / f"{registry.key(run.data)}_{run.slices().size}px"
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("seed*.json"))]
 
 
 def cell(value, form: str) -> str:

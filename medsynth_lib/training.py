@@ -189,6 +189,7 @@ def fit(
     _evaluation_mode(method)
     record = {
         "method": method.name,
+        "code": plan["code"],
         "parameters": method.parameters(),
         "images": total,
         "images_of_published": published,

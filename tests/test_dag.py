@@ -113,7 +113,7 @@ def test_a_failure_names_notebook_reason_and_log(house):
     [
         (("--data", "nothing"), "phantom"),
         (("--notebooks", "99"), "unknown notebook '99'; known: core, all, 00"),
-        (("--profile", "huge"), "known profiles: smoke, demo, reference, gpu, paper"),
+        (("--profile", "huge"), "known profiles: smoke, demo, reference, gpu, paper, family"),
     ],
 )
 def test_unknown_requests_list_the_known(house, more, words):

@@ -32,7 +32,7 @@ def copy(root, tmp_path):
 @pytest.mark.parametrize(
     ("variable", "words"),
     [
-        ("PROFILE=huge", "unknown PROFILE 'huge'; known profiles: smoke, demo, reference, gpu, paper"),
+        ("PROFILE=huge", "unknown PROFILE 'huge'; known profiles: smoke, demo, reference, gpu, paper, family"),
         ("DATA=mnist", "unknown DATA 'mnist'; known: phantom, hippocampus, braintumour"),
         ("DATA=brats:", "unknown DATA 'brats:'"),
         ("NOTEBOOKS=vae", "unknown NOTEBOOKS 'vae'; known: core, all, 00 01"),

@@ -8,7 +8,7 @@ from medsynth_lib.profiles import MINUTES, PROFILES, profile
 
 
 def test_the_profiles_grow():
-    assert list(PROFILES) == ["smoke", "demo", "reference", "gpu", "paper"] == list(MINUTES)
+    assert list(PROFILES) == ["smoke", "demo", "reference", "gpu", "paper", "family"] == list(MINUTES)
     names = ["smoke", "demo", "gpu", "paper"]
     for small, large in zip(names, names[1:], strict=False):
         a, b = PROFILES[small], PROFILES[large]
@@ -33,9 +33,15 @@ def test_a_profile_cannot_be_changed_or_get_unknown_keys():
 
 
 def test_unknown_profile_lists_the_known():
-    with pytest.raises(ValueError, match="known profiles: smoke, demo, reference, gpu, paper"):
+    with pytest.raises(ValueError, match="known profiles: smoke, demo, reference, gpu, paper, family"):
         profile("large")
 
 
 def test_reference_weights_are_made_from_the_demos_data():
     assert PROFILES["reference"].data == PROFILES["demo"].data
+
+
+def test_the_family_is_compared_at_equal_images():
+    sizes = PROFILES["family"]
+    assert sizes.dcgan.images == sizes.stylegan.images and len(sizes.stylegan.trained) == 4
+    assert sizes.data == PROFILES["demo"].data

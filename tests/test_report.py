@@ -17,6 +17,7 @@ METRICS = {
     "generator": "vae",
     "training": {
         "parameters": 1234567,
+        "code": "abc",
         "images": 1000,
         "unique_images": 10,
         "seconds": 61.5,

@@ -30,7 +30,9 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def test_unknown_values_stop_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown profile 'dmeo'; known profiles: smoke, demo, reference, gpu, paper"):
+    with pytest.raises(
+        ValueError, match="unknown profile 'dmeo'; known profiles: smoke, demo, reference, gpu, paper, family"
+    ):
         runs.start("01_vae", "dmeo")
     with pytest.raises(DataError, match="phantom"):
         runs.start("01_vae", "smoke", "phantmo")

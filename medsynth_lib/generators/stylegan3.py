@@ -24,11 +24,10 @@ from . import blocks
 from .stylegan import StyleGAN
 from .stylegan2 import Discriminator, Generator, ModulatedConv
 
-FIRST_CUTOFF, FIRST_STOPBAND = 2.0, 2**2.1  # cycles per picture
-LAST_STOPBAND = 2**0.3  # of the last cutoff, which is half the pixels
+FIRST_STOPBAND, LAST_STOPBAND = 2**1.1, 2**0.3  # of the first cutoff, and of the last, which is half the pixels
 CRITICAL = 2  # layers at the end that use the whole band
 TAPS = 6  # length of a low-pass filter in samples of the slower grid
-MAGNITUDE_RATE = 1e-3
+MAGNITUDE_RATE = 0.02  # per step; the paper's average over 20 kimg would not arrive in a short training
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ class Band:
     channels: int
 
 
-def plan(size: int, layers: int, width: int, most: int, margin: int) -> list[Band]:
-    """`layers` + 1 bands with cutoffs in geometric progression (Karras et al. 2021, section 3.2 and appendix G)."""
+def plan(size: int, layers: int, width: int, most: int, margin: int, first: float = 2.0) -> list[Band]:
+    """`layers` + 1 bands, cutoffs from `first` on in geometric progression (Karras et al. 2021, section 3.2)."""
     progress = np.minimum(np.arange(layers + 1) / max(layers - CRITICAL, 1), 1)
     last = size / 2
-    cutoff = FIRST_CUTOFF * (last / FIRST_CUTOFF) ** progress
-    stopband = FIRST_STOPBAND * (last * LAST_STOPBAND / FIRST_STOPBAND) ** progress
+    cutoff = first * (last / first) ** progress
+    stopband = first * FIRST_STOPBAND * (last * LAST_STOPBAND / (first * FIRST_STOPBAND)) ** progress
     rate = np.exp2(np.ceil(np.log2(np.minimum(2 * stopband, size)))).astype(int)
     half_width = np.maximum(stopband, rate / 2) - cutoff
     channels = np.minimum(np.rint(width * last / cutoff), most).astype(int)
@@ -148,9 +147,9 @@ class Layer(nn.Module):
 class Synthesis(nn.Module):
     """ws [B, layers, D] -> joint picture. `move` [B, 2] shifts the picture by that many sides (right, down)."""
 
-    def __init__(self, shape, width, most, latent, background, layers: int, margin: int):
+    def __init__(self, shape, width, most, latent, background, layers: int, margin: int, first: float):
         super().__init__()
-        bands = plan(shape.size, layers, width, most, margin)
+        bands = plan(shape.size, layers, width, most, margin, first)
         self.waves = Waves(latent, bands[0])
         self.body = nn.ModuleList(Layer(i, o, latent) for i, o in zip(bands, bands[1:], strict=False))
         self.picture = ModulatedConv(bands[-1].channels, shape.joint, latent, kernel=1, demodulate=False)
@@ -171,17 +170,21 @@ class StyleGAN3(StyleGAN):
 
     depth   layers between the waves and the picture (the paper: 14 at any size)
     margin  samples beyond the picture on either side of every feature map (the paper: 10)
+    first   cutoff of the waves in cycles per picture (the paper: 2); each layer can only sharpen what it is given, so
+            that few layers need finer waves to reach the last band
     """
 
     name = "stylegan3"
-    settings = (*StyleGAN.settings, "depth", "margin")
+    settings = (*StyleGAN.settings, "depth", "margin", "first")
 
-    def __init__(self, channels: int, labels: int, size: int, depth: int = 14, margin: int = 10, **settings):
-        self.depth, self.margin = depth, margin
+    def __init__(
+        self, channels: int, labels: int, size: int, depth: int = 14, margin: int = 10, first: float = 2.0, **settings
+    ):
+        self.depth, self.margin, self.first = depth, margin, first
         super().__init__(channels, labels, size, **settings)
 
     def build(self):
-        sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin)
+        sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin, self.first)
         synthesis = Synthesis(self.shape, *sizes)
         mapping = blocks.Mapping(self.latent, self.mapping)
         return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.most)

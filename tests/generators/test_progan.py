@@ -56,8 +56,22 @@ def test_batches_are_larger_at_low_resolution_and_end_with_their_stage():
     assert method.batch_size(16, 29_990, 100_000) == 16
 
 
+@pytest.mark.parametrize(("loss", "parts"), [("r1", {"d", "d_sign_real", "r1", "g"}), ("wgan-gp", {"d", "gp", "g"})])
+def test_both_losses_take_a_step(loss, parts):
+    method = small(loss=loss)
+    batch = {"images": torch.rand(8, 2, 16, 16) * 2 - 1, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
+    before = method.weights()["generator.dense.weight"].clone()
+    assert set(method.step(batch, method.optimisers(), 0.99)) == parts
+    assert not torch.equal(before, method.weights()["generator.dense.weight"])
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="known: r1, wgan-gp"):
+        small(loss="hinge")
+
+
 def test_growth_is_saved_with_the_weights(tmp_path):
-    method = small()
+    method = small(full_size=0.3)
     tensors = {"images": torch.rand(8, 2, 16, 16) * 2 - 1, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
     ms.fit(method, tensors, tmp_path, images=16, batch_size=4, seed=0, ema_images=10)
     loaded = load_generator(tmp_path)

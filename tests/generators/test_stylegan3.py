@@ -56,6 +56,12 @@ def test_the_plan_follows_the_paper_s_rule():
     assert [b.rate for b in bands][:2] == [16, 16] and bands[-1].grid == 256 and bands[0].grid == 36
 
 
+def test_few_layers_may_start_with_finer_waves():
+    bands = plan(64, 5, 8, 64, 4, first=8.0)
+    assert bands[0].cutoff == 8 and bands[-1].cutoff == 32 and len(bands) == 6
+    assert small(first=4.0).generator.synthesis.waves.frequencies.norm(dim=1).max() > 2
+
+
 def test_low_pass_keeps_the_band_and_stops_its_images():
     band = plan(64, 6, 8, 16, 10)[2]
     taps = low_pass(band, 2, 2 * band.rate).numpy()

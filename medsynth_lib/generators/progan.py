@@ -51,10 +51,11 @@ class Growth(nn.Module):
         self.grow(self.stages - 1, 1.0)
 
     def grow(self, stage: int, alpha: float) -> None:
+        millionths = round(1e6 * alpha)
         self.stage = stage
-        self.alpha.fill_(alpha)
+        self.alpha.fill_(millionths / 1e6)  # what is saved, bit for bit
         self.grown[0].fill_(stage)
-        self.grown[1].fill_(round(1e6 * alpha))
+        self.grown[1].fill_(millionths)
 
     def restore(self) -> None:
         """Growth as it was saved."""

@@ -34,16 +34,22 @@ LOOKS = 10  # times per training at which `monitor` judges the averaged weights
 CHECKPOINT_SECONDS = 60.0
 
 
+SEVERAL = "ddp_find_unused_parameters_true"  # for several processes; a ProGAN that grows leaves some weights unused
+
+
 def make_fabric(device: str = "auto") -> Fabric:
     """Fabric on one GPU with bf16 where the GPU has it, else fp32 on the CPU; under `fabric run` on all it launched."""
     on_gpu = device != "cpu" and torch.cuda.is_available()
     bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    launched = "LT_CLI_USED" in os.environ
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu",
-        devices="auto" if "LT_CLI_USED" in os.environ else 1,
+        devices="auto" if launched else 1,
+        strategy=SEVERAL if launched else "auto",
         precision="bf16-mixed" if bf16 else "32-true",
     )
-    fabric.launch()
+    if not launched:  # `fabric run` has done it
+        fabric.launch()
     return fabric
 
 

@@ -229,3 +229,32 @@ def test_two_processes_over_gloo_train_like_one(tmp_path):
     assert done.returncode == 0, done.stderr
     weight = load_file(tmp_path / "out" / "weights.safetensors")["net.weight"]
     assert weight.item() == pytest.approx(2 * (1 - 0.8**5), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["progan", "stylegan2"])
+def test_under_fabric_run_a_gan_stays_one_gan(name, tmp_path):
+    """Two players, growth, lazy penalties, ADA's p: after training both processes hold the same weights.
+
+    Running means (of w, of path lengths) are each process's own; those of the first are published.
+    """
+    program = tmp_path / "two.py"
+    program.write_text(
+        "import os, sys, torch\n"
+        "from medsynth_lib.training import fit\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from killed_training import METHODS, data\n"
+        "torch.manual_seed(0)\n"
+        f"method = METHODS['{name}']()\n"
+        "assert fit(method, data(), sys.argv[1], images=48, batch_size=8, seed=0)['world_size'] == 2\n"
+        "weights = [p for net in method.parts().values() for p in net.parameters()]\n"
+        "total = sum(p.detach().double().abs().sum() for p in weights).item()\n"
+        "open(sys.argv[1] + os.environ['RANK'], 'w').write(repr(total))\n"
+    )
+    fabric = [str(Path(sys.executable).parent / "fabric"), "run", "--accelerator=cpu", "--devices=2"]
+    command = [*fabric, str(program), str(tmp_path / "out"), str(Path(__file__).parent)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = ((tmp_path / f"out{rank}").read_text() for rank in (0, 1))
+    assert first == second and float(first) > 0

@@ -158,8 +158,7 @@ class StyleGAN(Method):
 
     def path_penalty(self, z: Tensor) -> Tensor:
         """2 (length - running mean)^2 over a half batch (Karras et al. 2020, section 3.2)."""
-        pictures, ws = self.generator(z, z, return_ws=True)
-        lengths = losses.path_lengths(pictures, ws)
+        lengths = self.generator(z, z, path_lengths=True)
         self.generator.path_mean.lerp_(lengths.detach().mean(), 0.01)
         return 2 * (lengths - self.generator.path_mean).square().mean()
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..metrics import equivariance
-from . import blocks, joint
+from . import blocks, joint, losses
 from .stylegan import MIXING, StyleGAN
 
 
@@ -94,21 +94,21 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [B, D], and a second one for style mixing -> joint picture [B, C + K, H, W]."""
+    """z [B, D], and a second one for style mixing -> joint picture [B, C + K, H, W], or its path lengths [B]."""
 
     def __init__(self, mapping: nn.Module, synthesis: nn.Module, mixing: float):
         super().__init__()
         self.mapping, self.synthesis, self.mixing = mapping, synthesis, mixing
         self.layers = synthesis.layers
 
-    def forward(self, z: Tensor, other: Tensor, return_ws: bool = False):
+    def forward(self, z: Tensor, other: Tensor, path_lengths: bool = False) -> Tensor:
         first = self.mapping(z)
         if self.mixing:
             ws = blocks.mix(first, self.mapping(other), self.layers, self.mixing)
         else:
             ws = first[:, None].expand(-1, self.layers, -1)
         picture = self.synthesis(ws)
-        return (picture, ws) if return_ws else picture
+        return losses.path_lengths(picture, ws) if path_lengths else picture
 
 
 class ResidualBlock(nn.Module):

@@ -146,7 +146,7 @@ def mix(first: Tensor, second: Tensor, layers: int, chance: float) -> Tensor:
 class Noise(nn.Module):
     """Adds one picture of white noise, times a learned strength that starts at 0: hairs, pores, texture.
 
-    The strength learns at a tenth of the rate: noise is the quickest way to look less smooth, and in a short training
+    The strength learns at 0.03 of the rate: noise is the quickest way to look less smooth, and in a short training
     the speckle would stay.
     """
 
@@ -156,11 +156,21 @@ class Noise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, _, h, w = x.shape
-        return x + 0.1 * self.strength * torch.randn(b, 1, h, w, device=x.device, dtype=x.dtype)
+        return x + 0.03 * self.strength * torch.randn(b, 1, h, w, device=x.device, dtype=x.dtype)
+
+
+def shares(logits: Tensor, softer: float = 4.0) -> Tensor:
+    """Softmax over dimension 1 that passes gradients on like a softmax `softer` times as soft (straight-through).
+
+    A label that G has given up has a share of almost 0, and through the plain softmax a gradient of almost 0: it would
+    never come back. In short trainings StyleGAN 2, which normalises no feature map, lost the lesions of the phantom so.
+    """
+    soft = softer * (logits / softer).softmax(dim=1)
+    return logits.softmax(dim=1).detach() + soft - soft.detach()
 
 
 class JointOutput(nn.Module):
-    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels by tanh, labels by softmax.
+    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels by tanh, labels by `shares`.
 
     The originals leave pictures as they are. Here most of a slice is background of exactly -1, which tanh reaches
     without effort and a linear output never quite; D would see the haze before anything else.
@@ -182,4 +192,4 @@ class JointOutput(nn.Module):
         image, logits = x[:, : self.channels], x[:, self.channels :]
         if logits.shape[1] == 0:
             return image.tanh()
-        return torch.cat([image.tanh(), (logits.float() + self.start).softmax(dim=1).to(x.dtype) * 2 - 1], dim=1)
+        return torch.cat([image.tanh(), shares(logits.float() + self.start).to(x.dtype) * 2 - 1], dim=1)

@@ -87,3 +87,14 @@ def test_joint_output_starts_from_the_background_share_and_labels_compete():
     shares = (picture[0, 2:, 0, 0] + 1) / 2
     assert shares.tolist() == pytest.approx([0.97, 0.01, 0.01, 0.01], abs=1e-5)
     assert blocks.JointOutput(joint.Shape(2, 0, 8), 0.9)(torch.ones(1, 2, 8, 8)).shape == (1, 2, 8, 8)
+
+
+def test_a_label_that_was_given_up_still_feels_a_gradient():
+    logits = torch.tensor([[12.0, 0.0, 0.0]], requires_grad=True)
+    shares = blocks.shares(logits)
+    assert torch.allclose(shares, logits.softmax(1), atol=1e-6)
+    (ours,) = torch.autograd.grad(shares[0, 1], logits)
+    plain = torch.autograd.functional.jacobian(lambda x: x.softmax(1)[0, 1], logits.detach())
+    assert plain[0, 1] < 1e-5 and ours[0, 1] > 1000 * plain[0, 1]
+    softer = torch.autograd.functional.jacobian(lambda x: 4 * (x / 4).softmax(1)[0, 1], logits.detach())
+    assert torch.allclose(ours, softer)

@@ -90,16 +90,17 @@ def downsample(x: Tensor) -> Tensor:
     return blur(x, (1, 1), stride=2)
 
 
-def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """One more channel: the mean standard deviation within groups of the batch. D sees when samples are too alike.
+def minibatch_deviation(x: Tensor, parts: int = 1, group: int = 4) -> Tensor:
+    """`parts` more channels: mean standard deviations within groups of the batch. D sees when samples are too alike.
 
-    Karras et al. 2018, section 3; the group is the largest divisor of the batch up to `group`.
+    Karras et al. 2018, section 3, with one mean over all channels (`parts` = 1); with more, each part of the channels
+    has its own, and D can see *what* is too alike. The group is the largest divisor of the batch up to `group`.
     """
-    b, _, h, w = x.shape
+    b, c, h, w = x.shape
     size = max(k for k in range(1, group + 1) if b % k == 0)
-    grouped = x.reshape(size, b // size, *x.shape[1:]).float()
-    deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return torch.cat([x, deviation.to(x.dtype).repeat(size).view(b, 1, 1, 1).expand(b, 1, h, w)], dim=1)
+    grouped = x.reshape(size, b // size, parts, c // parts, h, w).float()
+    deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4))
+    return torch.cat([x, deviation.to(x.dtype).repeat(size, 1)[:, :, None, None].expand(b, parts, h, w)], dim=1)
 
 
 def levels(size: int, width: int, most: int) -> dict[int, int]:

@@ -140,7 +140,7 @@ class ProGAN(Method):
         width: int = 16,
         most: int = 64,
         latent: int = 64,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 2e-3,
         loss: str = "r1",
         gamma: float = 40.0,
         full_size: float = 0.5,

@@ -131,16 +131,17 @@ class Discriminator(nn.Module):
     def __init__(self, shape: joint.Shape, width: int, most: int):
         super().__init__()
         channels = list(blocks.levels(shape.size, width, most).values())[::-1]
+        self.parts = math.gcd(channels[-1], 8)  # of the minibatch deviation
         self.first = blocks.EqualConv(shape.joint, channels[0], kernel=1)
         pairs = zip(channels, channels[1:], strict=False)
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairs))
-        self.last = blocks.EqualConv(channels[-1] + 1, channels[-1])
+        self.last = blocks.EqualConv(channels[-1] + self.parts, channels[-1])
         self.dense = blocks.EqualLinear(16 * channels[-1], channels[-1])
         self.score = blocks.EqualLinear(channels[-1], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(blocks.leaky(self.first(x)))
-        x = blocks.leaky(self.last(blocks.minibatch_deviation(x)))
+        x = blocks.leaky(self.last(blocks.minibatch_deviation(x, self.parts)))
         return self.score(blocks.leaky(self.dense(x.flatten(1)))).squeeze(1)
 
 

@@ -1,5 +1,6 @@
 """Equalised layers, resampling, minibatch deviation, mapping and mixing: each against a value known otherwise."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,13 +47,25 @@ def test_resampling_does_not_move_the_picture():
 
 def test_minibatch_deviation_sees_a_collapsed_batch():
     same = torch.randn(1, 3, 4, 4).expand(8, -1, -1, -1)
-    assert blocks.minibatch_deviation(same)[:, 3].max().item() == pytest.approx(0, abs=1e-3)
-    different = torch.randn(4, 300, 4, 4)
-    out = blocks.minibatch_deviation(different)
-    assert out.shape == (4, 301, 4, 4)
-    expected = different.var(dim=0, unbiased=False).sqrt().mean()
-    assert torch.allclose(out[:, 300], expected.expand(4, 4, 4), atol=1e-4)
+    assert blocks.minibatch_deviation(same)[:, 3:].max().item() == pytest.approx(0, abs=1e-3)
+    different = torch.randn(4, 304, 4, 4)
+    out = blocks.minibatch_deviation(different, parts=8)
+    assert out.shape == (4, 312, 4, 4)
+    for k in range(8):
+        expected = different[:, 38 * k : 38 * (k + 1)].numpy().std(axis=0).mean()
+        assert np.allclose(out[:, 304 + k].numpy(), expected, atol=1e-4)
+    one = blocks.minibatch_deviation(different)
+    assert torch.allclose(one[:, 304], out[:, 304:].mean(dim=1), atol=1e-4), "one part: the mean over all channels"
     assert blocks.minibatch_deviation(torch.randn(7, 2, 4, 4)).shape == (7, 3, 4, 4)
+
+
+def test_minibatch_deviation_says_which_samples_and_channels_are_alike():
+    x = torch.zeros(8, 2, 4, 4)
+    x[4:, 0] = torch.randn(4, 4, 4)  # groups are every second sample: 0, 2, 4, 6 and 1, 3, 5, 7
+    x[::2, 1] = torch.randn(4, 1, 1)
+    first, second = blocks.minibatch_deviation(x, parts=2)[:, 2:, 0, 0].unbind(1)
+    assert torch.equal(first[::2], first[:1].expand(4)) and torch.equal(first[1::2], first[1:2].expand(4))
+    assert (first > 0.1).all() and (second[::2] > 0.1).all() and (second[1::2] < 1e-3).all()
 
 
 def test_levels():

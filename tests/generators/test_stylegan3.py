@@ -57,8 +57,8 @@ def test_the_plan_follows_the_paper_s_rule():
 
 
 def test_few_layers_may_start_with_finer_waves():
-    bands = plan(64, 5, 8, 64, 4, first=8.0)
-    assert bands[0].cutoff == 8 and bands[-1].cutoff == 32 and len(bands) == 6
+    bands = plan(64, 5, 8, 64, 4, first=4.0)
+    assert bands[0].cutoff == 4 and bands[-1].cutoff == 32 and len(bands) == 6
     assert small(first=4.0).generator.synthesis.waves.frequencies.norm(dim=1).max() > 2
 
 

@@ -159,7 +159,7 @@ PROFILES["family"] = replace(
 )
 
 # Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
-# Demo: a whole run without 03_stylegan took 28 minutes; its own 7 minutes and its arms in 06 were added by calculation.
+# Demo: a whole run without 03_stylegan took 28 minutes; its own 8 minutes were measured beside 02, its arms in 06 calculated.
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
@@ -176,7 +176,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "00_data": 1,
         "01_vae": 5,
         "02_dcgan": 6,
-        "03_stylegan": 7,
+        "03_stylegan": 8,
         "05_ddpm": 11,
         "06_segmentation": 19,
         "07_evaluation": 2,

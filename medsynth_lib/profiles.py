@@ -159,7 +159,7 @@ PROFILES["family"] = replace(
 )
 
 # Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
-# Demo: a whole run without 03_stylegan took 28 minutes; its own 8 minutes were measured beside 02, its arms in 06 calculated.
+# Demo: a whole run without 03_stylegan took 28 minutes; its own 8 were measured beside 02, its arms in 06 calculated.
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {

@@ -44,12 +44,15 @@ class StyleGANSizes:
     batch_size: int
     width: int  # channels at full size
     most: int  # channels at most
+    patch: int  # of G: its finest feature maps are 1 / patch of the picture's side
+    d_patch: int  # of D, and of both networks of ProGAN
     latent: int
     mapping: int  # layers from z to w
     learning_rate: float  # of StyleGAN 1, 2 and 3
     gamma: float  # weight of R1
     ada_images: float  # real images in which ADA's p may go from 0 to 1
     low_batches: int  # ProGAN's batches at low resolution: at most this many times the batch
+    thin: tuple[int, int]  # width and most of StyleGAN 3, whose layers work at twice the rate
     depth: int  # layers of StyleGAN 3
     margin: int  # samples around StyleGAN 3's feature maps
     first_cutoff: float  # of StyleGAN 3's waves, in cycles per picture
@@ -99,7 +102,7 @@ PROFILES = {
         data=DataSizes(image_size=32, subjects=20, slices_per_subject=4),
         vae=VAESizes(640, 16, 8, 16, 1.0, 2e-3),
         dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
-        stylegan=StyleGANSizes(160, 16, 8, 8, 16, 2, 3.5e-3, 2.0, 2_000, 2, 3, 4, 4.0, FAMILY),
+        stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
@@ -109,7 +112,9 @@ PROFILES = {
         data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
         vae=VAESizes(80_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(60_000, 16, 16, 64, 1e-3, 8_000),
-        stylegan=StyleGANSizes(24_000, 8, 8, 64, 64, 2, 3.5e-3, 2.0, 20_000, 1, 5, 4, 4.0, ("stylegan2",)),
+        stylegan=StyleGANSizes(
+            24_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 20_000, 1, (8, 64), 5, 4, 4.0, ("stylegan2",)
+        ),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
@@ -121,7 +126,7 @@ PROFILES = {
         data=DataSizes(image_size=64, subjects=300, slices_per_subject=8),
         vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
-        stylegan=StyleGANSizes(60_000, 8, 8, 64, 64, 2, 3.5e-3, 2.0, 50_000, 1, 5, 4, 4.0, FAMILY),
+        stylegan=StyleGANSizes(60_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 50_000, 1, (8, 64), 5, 4, 4.0, FAMILY),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
@@ -131,7 +136,9 @@ PROFILES = {
         data=DataSizes(image_size=128, subjects=600, slices_per_subject=16),
         vae=VAESizes(2_000_000, 128, 64, 256, 1.0, 1e-3),
         dcgan=DCGANSizes(2_000_000, 64, 64, 128, 2e-4, 200_000),
-        stylegan=StyleGANSizes(2_000_000, 64, 32, 256, 256, 2, 2.5e-3, 5.0, 500_000, 4, 14, 10, 2.0, FAMILY),
+        stylegan=StyleGANSizes(
+            2_000_000, 64, 32, 256, 1, 1, 256, 2, 2.5e-3, 5.0, 500_000, 4, (32, 256), 14, 10, 2.0, FAMILY
+        ),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
@@ -141,7 +148,9 @@ PROFILES = {
         data=DataSizes(image_size=256, subjects=0, slices_per_subject=0),
         vae=VAESizes(10_000_000, 128, 64, 256, 1.0, 5e-4),
         dcgan=DCGANSizes(10_000_000, 64, 64, 128, 2e-4, 500_000),
-        stylegan=StyleGANSizes(25_000_000, 32, 32, 512, 512, 8, 2.5e-3, 8.0, 500_000, 4, 14, 10, 2.0, FAMILY),
+        stylegan=StyleGANSizes(
+            25_000_000, 32, 32, 512, 1, 1, 512, 8, 2.5e-3, 8.0, 500_000, 4, (32, 512), 14, 10, 2.0, FAMILY
+        ),
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,

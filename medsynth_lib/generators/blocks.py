@@ -103,9 +103,52 @@ def minibatch_deviation(x: Tensor, parts: int = 1, group: int = 4) -> Tensor:
     return torch.cat([x, deviation.to(x.dtype).repeat(size, 1)[:, :, None, None].expand(b, parts, h, w)], dim=1)
 
 
-def levels(size: int, width: int, most: int) -> dict[int, int]:
-    """Channels per resolution {4: c, 8: c, ..., size: width}: doubled per halving, at most `most`."""
-    return {res: min(width * size // res, most) for res in (4 * 2**k for k in range(int(math.log2(size)) - 1))}
+def levels(size: int, width: int, most: int, patch: int = 1) -> dict[int, int]:
+    """Channels per grid {4: c, 8: c, ..., size / patch: c}: `width` at `size`, doubled per halving, at most `most`.
+
+    A `patch` above 1 leaves out the finest levels, which cost most and know least; `Paint` and `Look` bridge the gap.
+    """
+    grids = (4 * 2**k for k in range(int(math.log2(size // patch)) - 1))
+    return {grid: min(width * size // grid, most) for grid in grids}
+
+
+def windows(patch: int) -> int:
+    """Side of the windows in which patches are painted and looked at: twice the patch, so that neighbours overlap."""
+    return 1 if patch == 1 else 2 * patch
+
+
+class Paint(nn.Module):
+    """Features [B, C, H, W] -> picture [B, J, patch H, patch W]: a 1 x 1 convolution, or one window per position.
+
+    Overlapping windows fade out (Hann) and add up to one everywhere, so that the patches have no borders.
+    """
+
+    def __init__(self, inputs: int, outputs: int, patch: int = 1):
+        super().__init__()
+        side = windows(patch)
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, side, side))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        fade = torch.sin(math.pi * (torch.arange(side) + 0.5) / side).square()
+        self.register_buffer("window", torch.outer(fade, fade) / math.sqrt(inputs), persistent=False)
+        self.patch = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.window
+        return F.conv_transpose2d(x, weight, self.bias, stride=self.patch, padding=self.patch // 2)
+
+
+class Look(nn.Module):
+    """Picture [B, J, patch H, patch W] -> features [B, C, H, W]: a 1 x 1 convolution, or one window per position."""
+
+    def __init__(self, inputs: int, outputs: int, patch: int = 1):
+        super().__init__()
+        side = windows(patch)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain, self.patch = 1 / math.sqrt(inputs * side**2), patch
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return F.conv2d(picture, self.weight * self.gain, self.bias, stride=self.patch, padding=self.patch // 2)
 
 
 class Mapping(nn.Module):

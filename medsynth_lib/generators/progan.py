@@ -43,9 +43,9 @@ class Growth(nn.Module):
     grown  both as whole numbers (alpha in millionths), so that they are saved and yet not averaged
     """
 
-    def __init__(self, size: int):
+    def __init__(self, grid: int):
         super().__init__()
-        self.stages = int(math.log2(size)) - 1
+        self.stages = int(math.log2(grid)) - 1
         self.register_buffer("alpha", torch.ones(()), persistent=False)
         self.register_buffer("grown", torch.zeros(2, dtype=torch.long))
         self.grow(self.stages - 1, 1.0)
@@ -66,14 +66,14 @@ class Growth(nn.Module):
 class Generator(Growth):
     """z [B, D] -> joint picture [B, C + K, h, h] of the current resolution h."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float):
-        super().__init__(shape.size)
-        channels = list(blocks.levels(shape.size, width, most).values())
+    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
+        super().__init__(shape.size // patch)
+        channels = list(blocks.levels(shape.size, width, most, patch).values())
         self.dense = blocks.EqualLinear(latent, 16 * channels[0])
         pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
         self.first = nn.ModuleList(blocks.EqualConv(i, o) for i, o in pairs[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, o) for _, o in pairs)
-        self.pictures = nn.ModuleList(blocks.EqualConv(c, shape.joint, kernel=1) for c in channels)
+        self.pictures = nn.ModuleList(blocks.Paint(c, shape.joint, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -83,21 +83,21 @@ class Generator(Growth):
         x = act(self.dense(blocks.pixel_norm(z)).view(len(z), -1, 4, 4))
         x = before = act(self.second[0](x))
         for stage in range(1, self.stage + 1):
-            before = double(x)
-            x = act(self.second[stage](act(self.first[stage - 1](before))))
+            before = x
+            x = act(self.second[stage](act(self.first[stage - 1](double(x)))))
         picture = self.pictures[self.stage](x)
         if self.stage:
-            picture = torch.lerp(self.pictures[self.stage - 1](before), picture, self.alpha)
+            picture = torch.lerp(double(self.pictures[self.stage - 1](before)), picture, self.alpha)
         return self.output(picture)
 
 
 class Discriminator(Growth):
     """Joint picture [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's opponent, full grown."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int):
-        super().__init__(shape.size)
-        channels = list(blocks.levels(shape.size, width, most).values())
-        self.pictures = nn.ModuleList(blocks.EqualConv(shape.joint, c, kernel=1) for c in channels)
+    def __init__(self, shape: joint.Shape, width: int, most: int, patch: int):
+        super().__init__(shape.size // patch)
+        channels = list(blocks.levels(shape.size, width, most, patch).values())
+        self.pictures = nn.ModuleList(blocks.Look(shape.joint, c, patch) for c in channels)
         self.first = nn.ModuleList(blocks.EqualConv(c, c) for c in channels[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, i) for i, o in zip(channels, channels[1:], strict=False))
         self.last = blocks.EqualConv(channels[0] + 1, channels[0])
@@ -122,12 +122,13 @@ class ProGAN(Method):
     full_size     share of the images that is spent on the last resolution; the others have equal parts of the rest
     most_batches  at low resolution a step takes up to this many times the batch
     background    share of label 0 that G starts from
+    patch         feature maps are 1 / patch of the picture's side: growing starts at 4 patch pixels
     """
 
     name = "progan"
     settings = (
         *("width", "most", "latent", "learning_rate", "loss", "gamma"),
-        *("full_size", "most_batches", "background"),
+        *("full_size", "most_batches", "background", "patch"),
     )
     networks = ("generator", "discriminator")
     averaged = ("generator",)
@@ -146,15 +147,16 @@ class ProGAN(Method):
         full_size: float = 0.5,
         most_batches: int = 1,
         background: float = 0.95,
+        patch: int = 1,
     ):
         if loss not in ("r1", "wgan-gp"):
             raise ValueError(f"progan: loss {loss!r} is unknown; known: r1, wgan-gp.")
         self.shape = joint.Shape(channels, labels, size)
         self.width, self.most, self.latent, self.learning_rate = width, most, latent, learning_rate
         self.loss, self.gamma, self.full_size, self.most_batches = loss, gamma, full_size, most_batches
-        self.background = background
-        self.generator = Generator(self.shape, width, most, latent, background)
-        self.discriminator = Discriminator(self.shape, width, most)
+        self.background, self.patch = background, patch
+        self.generator = Generator(self.shape, width, most, latent, background, patch)
+        self.discriminator = Discriminator(self.shape, width, most, patch)
         self.stages = self.generator.stages
 
     def optimisers(self) -> dict:

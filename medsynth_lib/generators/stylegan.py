@@ -35,11 +35,13 @@ class StyleGAN(Method):
     ada_images     real pictures in which ADA's p may go from 0 to 1
     path_length    whether G's path lengths are regularised (StyleGAN 2; not worth its cost at 64 px and below)
     background     share of label 0 that G starts from
+    patch          G's finest feature maps are 1 / patch of the picture's side (StyleGAN 3 has none: it would stick)
+    d_patch        the same of D's
     """
 
     settings = (
         *("width", "most", "latent", "mapping", "learning_rate", "gamma"),
-        *("loss", "view", "ada_images", "path_length", "background"),
+        *("loss", "view", "ada_images", "path_length", "background", "patch", "d_patch"),
     )
     networks = ("generator", "discriminator")
     averaged = ("generator",)
@@ -60,6 +62,8 @@ class StyleGAN(Method):
         ada_images: float = 500_000,
         path_length: bool = False,
         background: float = 0.95,
+        patch: int = 1,
+        d_patch: int = 1,
     ):
         if loss not in ("logistic", "relativistic") or view not in ("ada", "diffaugment", "none"):
             raise ValueError(f"{self.name}: loss {loss!r} or view {view!r} is unknown; see the class's description.")
@@ -67,6 +71,7 @@ class StyleGAN(Method):
         self.width, self.most, self.latent, self.mapping = width, most, latent, mapping
         self.learning_rate, self.gamma, self.loss, self.view = learning_rate, gamma, loss, view
         self.ada_images, self.path_length, self.background = ada_images, path_length, background
+        self.patch, self.d_patch = patch, d_patch
         self.generator, self.discriminator = self.build()
         # ADA's state: saved with D, and under several processes broadcast with it.
         self.discriminator.register_buffer("p", torch.zeros(()))

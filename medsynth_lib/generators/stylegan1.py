@@ -47,15 +47,15 @@ class StyledLayer(nn.Module):
 class Synthesis(nn.Module):
     """ws [B, layers, D] -> joint picture. `features` keeps no state: it returns the maps in which droplets show."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float):
+    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most).values())
+        channels = list(blocks.levels(shape.size, width, most, patch).values())
         self.constant = nn.Parameter(torch.ones(1, channels[0], 4, 4))
         pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
         self.ups = nn.ModuleList(blocks.EqualConv(i, o, bias=False) for i, o in pairs[1:])
         self.convs = nn.ModuleList(blocks.EqualConv(o, o, bias=False) for _, o in pairs)
         self.styled = nn.ModuleList(StyledLayer(o, latent) for _, o in pairs for _ in range(2))
-        self.picture = blocks.EqualConv(channels[-1], shape.joint, kernel=1)
+        self.picture = blocks.Paint(channels[-1], shape.joint, patch)
         self.output = blocks.JointOutput(shape, background)
         self.layers = len(self.styled)
 
@@ -82,6 +82,6 @@ class StyleGAN1(StyleGAN):
     name = "stylegan1"
 
     def build(self):
-        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background)
+        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background, self.patch)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most)
+        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most, self.d_patch)

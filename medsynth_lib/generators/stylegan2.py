@@ -63,19 +63,30 @@ class StyledConv(nn.Module):
         return blocks.leaky(self.noise(self.conv(x, w)) + self.bias)
 
 
+class ToPicture(nn.Module):
+    """Features [B, C, H, W] times a style -> picture [B, J, patch H, patch W]; no demodulation."""
+
+    def __init__(self, inputs: int, outputs: int, latent: int, patch: int = 1):
+        super().__init__()
+        self.style = blocks.EqualLinear(latent, inputs, bias=1.0)
+        self.paint = blocks.Paint(inputs, outputs, patch)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        return self.paint(x * self.style(w)[:, :, None, None].to(x.dtype))
+
+
 class Synthesis(nn.Module):
     """ws [B, layers, D] -> joint picture: a learned 4 x 4 constant, doubled; pictures of all resolutions are summed."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float):
+    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most).values())
+        channels = list(blocks.levels(shape.size, width, most, patch).values())
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         self.first = StyledConv(channels[0], channels[0], latent)
         pairs = list(zip(channels, channels[1:], strict=False))
         self.ups = nn.ModuleList(StyledConv(i, o, latent, up=True) for i, o in pairs)
         self.convs = nn.ModuleList(StyledConv(o, o, latent) for _, o in pairs)
-        self.pictures = nn.ModuleList(ModulatedConv(c, shape.joint, latent, 1, demodulate=False) for c in channels)
-        self.bias = nn.Parameter(torch.zeros(1, shape.joint, 1, 1))
+        self.pictures = nn.ModuleList(ToPicture(c, shape.joint, latent, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
         self.layers = 2 * len(channels)  # one per convolution and one for the last picture
 
@@ -90,7 +101,7 @@ class Synthesis(nn.Module):
             x = conv(up(x, style), next(w))
             style = next(w)  # shared by a level's picture and the next level's first convolution
             picture = blocks.upsample(picture) + to_picture(x, style)
-        return self.output(picture + self.bias)
+        return self.output(picture)
 
 
 class Generator(nn.Module):
@@ -128,11 +139,11 @@ class ResidualBlock(nn.Module):
 class Discriminator(nn.Module):
     """Joint picture [B, C + K, H, W] -> logit [B]; also the opponent of StyleGAN 3's generator."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int):
+    def __init__(self, shape: joint.Shape, width: int, most: int, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most).values())[::-1]
+        channels = list(blocks.levels(shape.size, width, most, patch).values())[::-1]
         self.parts = math.gcd(channels[-1], 8)  # of the minibatch deviation
-        self.first = blocks.EqualConv(shape.joint, channels[0], kernel=1)
+        self.first = blocks.Look(shape.joint, channels[0], patch)
         pairs = zip(channels, channels[1:], strict=False)
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairs))
         self.last = blocks.EqualConv(channels[-1] + self.parts, channels[-1])
@@ -151,6 +162,6 @@ class StyleGAN2(StyleGAN):
     name = "stylegan2"
 
     def build(self):
-        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background)
+        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background, self.patch)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most)
+        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most, self.d_patch)

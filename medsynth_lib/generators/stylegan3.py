@@ -187,4 +187,4 @@ class StyleGAN3(StyleGAN):
         sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin, self.first)
         synthesis = Synthesis(self.shape, *sizes)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.most)
+        return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.most, self.d_patch)

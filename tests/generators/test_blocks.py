@@ -70,6 +70,33 @@ def test_minibatch_deviation_says_which_samples_and_channels_are_alike():
 
 def test_levels():
     assert blocks.levels(64, 8, 32) == {4: 32, 8: 32, 16: 32, 32: 16, 64: 8}
+    assert blocks.levels(64, 8, 32, patch=4) == {4: 32, 8: 32, 16: 32}, "the same without the finest"
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_painted_windows_add_up_to_an_even_picture(patch):
+    paint = blocks.Paint(5, 3, patch)
+    with torch.no_grad():
+        paint.weight.copy_(torch.randn(5, 3, 1, 1).expand_as(paint.weight))
+        paint.bias.normal_()
+    x = torch.randn(5)
+    picture = paint(x[None, :, None, None].expand(2, -1, 6, 6))
+    assert picture.shape == (2, 3, 6 * patch, 6 * patch)
+    expected = x @ paint.weight[:, :, 0, 0] / 5**0.5 + paint.bias
+    inside = picture[..., patch:-patch, patch:-patch]
+    assert torch.allclose(inside, expected[None, :, None, None].expand_as(inside), atol=1e-5)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_a_look_sees_every_pixel_and_its_own_patch_in_the_middle(patch):
+    look = blocks.Look(2, 1, patch)
+    picture = torch.zeros(1, 2, 6 * patch, 6 * patch, requires_grad=True)
+    look(picture).sum().backward()
+    assert look(picture).shape == (1, 1, 6, 6) and (picture.grad != 0).all()
+    picture.grad = None
+    look(picture)[0, 0, 2, 3].backward()
+    rows, columns = picture.grad[0].abs().sum(0).nonzero().float().mean(0).tolist()
+    assert (rows, columns) == (2.5 * patch - 0.5, 3.5 * patch - 0.5)
 
 
 def test_mapping_tracks_the_mean_and_truncates_towards_it():

@@ -47,14 +47,14 @@ def test_without_demodulation_strong_styles_blow_up():
     assert conv(x, 30 * torch.randn(32, 8)).std() > 10
 
 
-@pytest.mark.parametrize(("channels", "labels", "size"), [(1, 0, 16), (4, 4, 64)])
-def test_shapes(channels, labels, size):
-    method = StyleGAN2(channels, labels, size, width=8, most=8, latent=4)
+@pytest.mark.parametrize(("channels", "labels", "size", "patch"), [(1, 0, 16, 1), (4, 4, 64, 1), (4, 4, 64, 4)])
+def test_shapes(channels, labels, size, patch):
+    method = StyleGAN2(channels, labels, size, width=8, most=8, latent=4, patch=patch, d_patch=2)
     picture = method.generator(torch.randn(2, 4), torch.randn(2, 4))
     assert picture.shape == (2, channels + labels, size, size) and method.discriminator(picture).shape == (2,)
     images, masks = method.sample(3, seed=0)
     assert images.shape == (3, channels, size, size) and masks.shape == (3, size, size)
-    assert method.generator.layers == {16: 6, 64: 10}[size]
+    assert method.generator.layers == {16: 6, 64: 10}[size // patch]
 
 
 def test_every_style_reaches_the_picture():

@@ -37,6 +37,11 @@ _FACE = {
     "generators.stylegan3": ("StyleGAN3",),
     "generators.views": ("shift",),
     "generators.ddpm": ("DDPM",),
+    "translators": ("load_translator",),
+    "translators.unpaired": ("halves", "of_channels", "unpaired"),
+    "translators.cyclegan": ("CycleGAN",),
+    "translators.pix2pix": ("Pix2Pix",),
+    "translators.spade": ("SPADE",),
     "segmenters.unet": ("UNetSegmenter",),
     "segmenters.arms": ("train_arm", "both", "require_masks"),
 }

@@ -22,13 +22,17 @@ METHODS = {
     "stylegan3": lambda: ms.StyleGAN3(2, 3, 16, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
     "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
     "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
+    "cyclegan": lambda: ms.CycleGAN(1, 16, width=4, blocks=1, levels=1, pool=9),
+    "pix2pix": lambda: ms.Pix2Pix(2, 3, 16, width=4, levels=3),
+    "spade": lambda: ms.SPADE(2, 3, 16, width=4, levels=2),
 }
 
 
 def data():
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(10, 2, 16, 16, generator=generator) * 2 - 1
-    return {"images": images, "labels": (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)}
+    labels = (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)
+    return {"images": images, "labels": labels, "a": images[:, :1], "b": images[:, 1:]}
 
 
 def main(name: str, folder: str, kill_at: int) -> None:

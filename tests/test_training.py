@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_training import METHODS
 from safetensors.torch import load_file
 
 from medsynth_lib import training as loop
@@ -27,7 +28,7 @@ def run_program(method: str, folder: Path, kill_at: int) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
 
 
-@pytest.mark.parametrize("method", ["vae", "dcgan", "progan", "stylegan1", "stylegan2", "stylegan3", "ddpm", "unet"])
+@pytest.mark.parametrize("method", METHODS)
 def test_killed_and_resumed_equals_straight_bit_for_bit(method, tmp_path):
     straight = run_program(method, tmp_path / "straight", 0)
     assert straight.returncode == 0, straight.stderr

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
-from ..checkpoints import CheckpointError, load_weights
+from ..published import load_published
 
 # name -> (module, class); a new generator is one more line
 GENERATORS = {
@@ -20,17 +19,5 @@ GENERATORS = {
 
 
 def load_generator(folder: Path, device="cpu"):
-    """The published generator in `folder` (weights.safetensors + config.json), ready to sample.
-
-    Raises CheckpointError when the folder is incomplete or names an unknown method.
-    """
-    weights, config = load_weights(folder)
-    name = config["plan"]["method"]
-    if name not in GENERATORS:
-        raise CheckpointError(f"{folder} holds a {name!r}; known generators: {', '.join(GENERATORS)}.")
-    module, cls = GENERATORS[name]
-    method = getattr(importlib.import_module(f".{module}", __package__), cls)(**config["plan"]["arguments"])
-    method.load(weights)
-    for net in method.parts().values():
-        net.eval()
-    return method.to(device)
+    """The published generator in `folder`, ready to use; see `load_published` for what it raises."""
+    return load_published(folder, GENERATORS, __package__, device)

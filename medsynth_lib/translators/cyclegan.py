@@ -1,0 +1,159 @@
+"""CycleGAN (Zhu et al. 2017): two domains, no pairs. Taught in 04_cyclegan.
+
+    G_B : A -> B,  G_A : B -> A
+    G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        look like the other domain
+        + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       the way back must lead home
+        + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 what is there already stays
+    D:  least squares, on real pictures and on fakes of now and earlier (`ReplayPool`)
+
+The textbook step calls the generators six times. Instance norm treats every picture alone, so G_B's fakes and its
+identities come out of ONE call on [a, b], and G_A's out of one on [b, a]: four calls, the same gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..method import Method
+from .patchgan import PatchGAN, ReplayPool, least_squares_d, least_squares_g
+
+
+def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution over mirrored borders, instance norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+    return [convolution, nn.InstanceNorm2d(outputs), nn.ReLU()]
+
+
+class Residual(nn.Module):
+    """x + two convolutions of x (He et al. 2016)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        second = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect")
+        self.net = nn.Sequential(*block(width, width), second, nn.InstanceNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.net(x)
+
+
+class ResNetGenerator(nn.Module):
+    """Pictures [B, C, H, W] -> pictures [B, C', H, W] in (-1, 1): halved twice, residual blocks, doubled twice.
+
+    Instead of the paper's transposed convolutions, pixels are repeated and convolved (Odena et al. 2016).
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, blocks: int):
+        super().__init__()
+        layers = block(inputs, width, kernel=7)
+        for w in (width, 2 * width):
+            layers += block(w, 2 * w, stride=2)
+        layers += [Residual(4 * width) for _ in range(blocks)]
+        for w in (4 * width, 2 * width):
+            layers += [nn.Upsample(scale_factor=2), *block(w, w // 2)]
+        self.net = nn.Sequential(*layers, nn.Conv2d(width, outputs, 7, padding=3, padding_mode="reflect"))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.net(pictures).tanh()
+
+
+class CycleGAN(Method):
+    """CycleGAN between domains of `channels` image channels (equal in both, so that an identity exists).
+
+    width, blocks   of the generators; the discriminators have the same width
+    levels          of the discriminators (see PatchGAN)
+    cycle           weight of the cycle loss
+    identity        weight of the identity loss (the paper: half of cycle's, or none)
+    pool            fakes kept for the discriminators
+    """
+
+    name = "cyclegan"
+    settings = ("channels", "size", "width", "blocks", "levels", "learning_rate", "cycle", "identity", "pool")
+    networks = ("generator_a", "generator_b", "discriminator_a", "discriminator_b")
+    averaged = ("generator_a", "generator_b")
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int = 16,
+        blocks: int = 4,
+        levels: int = 2,
+        learning_rate: float = 2e-4,
+        cycle: float = 10.0,
+        identity: float = 5.0,
+        pool: int = 50,
+    ):
+        self.channels, self.size, self.width, self.blocks, self.levels = channels, size, width, blocks, levels
+        self.learning_rate, self.cycle, self.identity, self.pool = learning_rate, cycle, identity, pool
+        self.generator_a, self.generator_b = (ResNetGenerator(channels, channels, width, blocks) for _ in "ab")
+        self.discriminator_a, self.discriminator_b = (PatchGAN(channels, width, levels) for _ in "ab")
+        # Part of D, so that it is saved with D's state.
+        for discriminator in (self.discriminator_a, self.discriminator_b):
+            discriminator.pool = ReplayPool((channels, size, size), pool)
+
+    def optimisers(self) -> dict:
+        def adam(*nets):
+            weights = [weight for net in nets for weight in net.parameters()]
+            return torch.optim.Adam(weights, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+
+        return {
+            "generators": adam(self.generator_a, self.generator_b),
+            "discriminators": adam(self.discriminator_a, self.discriminator_b),
+        }
+
+    def schedule(self, fraction: float) -> float:
+        """Constant for the first half, then linearly to 0 (Zhu et al. 2017, section 4)."""
+        return min(1.0, 2 * (1 - fraction))
+
+    def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """Fakes, identities and cycles of both domains, in four calls of the generators."""
+        fake_b, same_b = self.generator_b(torch.cat([a, b])).split([len(a), len(b)])
+        fake_a, same_a = self.generator_a(torch.cat([b, a])).split([len(b), len(a)])
+        back_a, back_b = self.generator_a(fake_b), self.generator_b(fake_a)
+        return {"fake_a": fake_a, "fake_b": fake_b, "same_a": same_a, "same_b": same_b, "a": back_a, "b": back_b}
+
+    def generator_losses(self, a: Tensor, b: Tensor, seen: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The four terms, unweighted: {"g", "cycle", "identity"}, g being both domains' adversarial terms."""
+        return {
+            "g": least_squares_g(self.discriminator_a(seen["fake_a"]))
+            + least_squares_g(self.discriminator_b(seen["fake_b"])),
+            "cycle": F.l1_loss(seen["a"], a) + F.l1_loss(seen["b"], b),
+            "identity": F.l1_loss(seen["same_a"], a) + F.l1_loss(seen["same_b"], b),
+        }
+
+    def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """Least squares on a real and a generated batch in one call."""
+        return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        a, b = batch["a"], batch["b"]
+        seen = self.forward(a, b)
+        with self.frozen(self.discriminator_a), self.frozen(self.discriminator_b):
+            losses = self.generator_losses(a, b, seen)
+            optimisers["generators"].zero_grad()
+            self.backward(losses["g"] + self.cycle * losses["cycle"] + self.identity * losses["identity"])
+            optimisers["generators"].step()
+
+        opponents = ((self.discriminator_a, a, seen["fake_a"]), (self.discriminator_b, b, seen["fake_b"]))
+        losses["d"] = sum(
+            self.discriminator_loss(d, real, d.pool.exchange(fake.detach())) for d, real, fake in opponents
+        )
+        optimisers["discriminators"].zero_grad()
+        self.backward(losses["d"])
+        optimisers["discriminators"].step()
+        return losses
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is published: without the pools, which hold pictures."""
+        return {name: value for name, value in super().weights().items() if ".pool." not in name}
+
+    def load(self, weights: dict[str, Tensor]) -> CycleGAN:
+        return super().load(super().weights() | weights)
+
+    @torch.no_grad()
+    def translate(self, pictures: Tensor, to: str, batch_size: int = 64) -> Tensor:
+        """Pictures [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
+        net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
+        return torch.cat([net(part.to(self.device)).float().cpu() for part in pictures.split(batch_size)])

@@ -120,13 +120,15 @@ def windows(patch: int) -> int:
 class Paint(nn.Module):
     """Features [B, C, H, W] -> picture [B, J, patch H, patch W]: a 1 x 1 convolution, or one window per position.
 
-    Overlapping windows fade out (Hann) and add up to one everywhere, so that the patches have no borders.
+    Overlapping windows fade out (Hann) and add up to one everywhere, so that the patches have no borders. Every window
+    starts even: the first pictures are smooth, and detail within a patch has to be learned. From random windows, a
+    short training never loses their grid.
     """
 
     def __init__(self, inputs: int, outputs: int, patch: int = 1):
         super().__init__()
         side = windows(patch)
-        self.weight = nn.Parameter(torch.randn(inputs, outputs, side, side))
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, 1, 1).repeat(1, 1, side, side))
         self.bias = nn.Parameter(torch.zeros(outputs))
         fade = torch.sin(math.pi * (torch.arange(side) + 0.5) / side).square()
         self.register_buffer("window", torch.outer(fade, fade) / math.sqrt(inputs), persistent=False)

@@ -74,11 +74,9 @@ def test_levels():
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
-def test_painted_windows_add_up_to_an_even_picture(patch):
+def test_new_windows_add_up_to_an_even_picture(patch):
     paint = blocks.Paint(5, 3, patch)
-    with torch.no_grad():
-        paint.weight.copy_(torch.randn(5, 3, 1, 1).expand_as(paint.weight))
-        paint.bias.normal_()
+    torch.nn.init.normal_(paint.bias)
     x = torch.randn(5)
     picture = paint(x[None, :, None, None].expand(2, -1, 6, 6))
     assert picture.shape == (2, 3, 6 * patch, 6 * patch)

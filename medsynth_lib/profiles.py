@@ -168,7 +168,8 @@ PROFILES["family"] = replace(
 )
 
 # Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
-# Demo: a whole run without 03_stylegan took 28 minutes; its own 8 were measured beside 02, its arms in 06 calculated.
+# Demo: a whole run without 03_stylegan took 28 minutes; its own 14 and its arms in 06 are calculated from the rate of
+# 33 images/s that its training had on one core beside another training.
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
@@ -185,11 +186,11 @@ MINUTES: dict[str, dict[str, float]] = {
         "00_data": 1,
         "01_vae": 5,
         "02_dcgan": 6,
-        "03_stylegan": 8,
+        "03_stylegan": 14,
         "05_ddpm": 11,
         "06_segmentation": 19,
         "07_evaluation": 2,
-        "together": 37,
+        "together": 41,
     },
     "reference": {},
     "gpu": {},

@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu et al. 2017): two domains, no pairs. Taught in 04_cyclegan.
+"""CycleGAN (Zhu et al. 2017): two domains, no pairs.
 
     G_B : A -> B,  G_A : B -> A
     G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        look like the other domain
@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..method import Method
-from .patchgan import PatchGAN, ReplayPool, least_squares_d, least_squares_g
+from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -58,7 +57,7 @@ class ResNetGenerator(nn.Module):
         return self.net(pictures).tanh()
 
 
-class CycleGAN(Method):
+class CycleGAN(Translator):
     """CycleGAN between domains of `channels` image channels (equal in both, so that an identity exists).
 
     width, blocks   of the generators; the discriminators have the same width
@@ -94,49 +93,49 @@ class CycleGAN(Method):
             discriminator.pool = ReplayPool((channels, size, size), pool)
 
     def optimisers(self) -> dict:
-        def adam(*nets):
-            weights = [weight for net in nets for weight in net.parameters()]
-            return torch.optim.Adam(weights, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
-
         return {
-            "generators": adam(self.generator_a, self.generator_b),
-            "discriminators": adam(self.discriminator_a, self.discriminator_b),
+            "generators": self.adam(self.generator_a, self.generator_b),
+            "discriminators": self.adam(self.discriminator_a, self.discriminator_b),
         }
 
-    def schedule(self, fraction: float) -> float:
-        """Constant for the first half, then linearly to 0 (Zhu et al. 2017, section 4)."""
-        return min(1.0, 2 * (1 - fraction))
-
     def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """Fakes, identities and cycles of both domains, in four calls of the generators."""
+        """Fakes, identities ("same_") and cycles ("back_") of a [B, C, H, W] and b [B', C, H, W], each of the shape of
+        the domain in its name, in four calls of the generators."""
         fake_b, same_b = self.generator_b(torch.cat([a, b])).split([len(a), len(b)])
         fake_a, same_a = self.generator_a(torch.cat([b, a])).split([len(b), len(a)])
         back_a, back_b = self.generator_a(fake_b), self.generator_b(fake_a)
-        return {"fake_a": fake_a, "fake_b": fake_b, "same_a": same_a, "same_b": same_b, "a": back_a, "b": back_b}
-
-    def generator_losses(self, a: Tensor, b: Tensor, seen: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The four terms, unweighted: {"g", "cycle", "identity"}, g being both domains' adversarial terms."""
         return {
-            "g": least_squares_g(self.discriminator_a(seen["fake_a"]))
-            + least_squares_g(self.discriminator_b(seen["fake_b"])),
-            "cycle": F.l1_loss(seen["a"], a) + F.l1_loss(seen["b"], b),
-            "identity": F.l1_loss(seen["same_a"], a) + F.l1_loss(seen["same_b"], b),
+            "fake_a": fake_a,
+            "fake_b": fake_b,
+            "same_a": same_a,
+            "same_b": same_b,
+            "back_a": back_a,
+            "back_b": back_b,
+        }
+
+    def generator_losses(self, a: Tensor, b: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Both domains' terms, unweighted 0-dim tensors: {"g" (adversarial), "cycle", "identity"}."""
+        return {
+            "g": least_squares_g(self.discriminator_a(drawn["fake_a"]))
+            + least_squares_g(self.discriminator_b(drawn["fake_b"])),
+            "cycle": F.l1_loss(drawn["back_a"], a) + F.l1_loss(drawn["back_b"], b),
+            "identity": F.l1_loss(drawn["same_a"], a) + F.l1_loss(drawn["same_b"], b),
         }
 
     def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """Least squares on a real and a generated batch in one call."""
+        """Least squares of the discriminator `net` on real and generated pictures [B, C, H, W], in one call: 0-dim."""
         return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         a, b = batch["a"], batch["b"]
-        seen = self.forward(a, b)
+        drawn = self.forward(a, b)
         with self.frozen(self.discriminator_a), self.frozen(self.discriminator_b):
-            losses = self.generator_losses(a, b, seen)
+            losses = self.generator_losses(a, b, drawn)
             optimisers["generators"].zero_grad()
             self.backward(losses["g"] + self.cycle * losses["cycle"] + self.identity * losses["identity"])
             optimisers["generators"].step()
 
-        opponents = ((self.discriminator_a, a, seen["fake_a"]), (self.discriminator_b, b, seen["fake_b"]))
+        opponents = ((self.discriminator_a, a, drawn["fake_a"]), (self.discriminator_b, b, drawn["fake_b"]))
         losses["d"] = sum(
             self.discriminator_loss(d, real, d.pool.exchange(fake.detach())) for d, real, fake in opponents
         )

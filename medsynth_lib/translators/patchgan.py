@@ -1,9 +1,24 @@
-"""What the translators share: a discriminator of patches, least-squares losses, a pool of former fakes."""
+"""What the translators share: their optimiser, a discriminator of patches, least-squares losses, a pool of fakes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from ..method import Method
+
+
+class Translator(Method):
+    """How CycleGAN and pix2pix are optimised; a subclass sets `learning_rate`."""
+
+    def adam(self, *nets: nn.Module) -> torch.optim.Optimizer:
+        """One optimiser for the weights of `nets`, with half the usual momentum (Radford et al. 2015)."""
+        weights = [weight for net in nets for weight in net.parameters()]
+        return torch.optim.Adam(weights, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+
+    def schedule(self, fraction: float) -> float:
+        """Constant for the first half, then linearly to 0 (Zhu et al. 2017, section 4)."""
+        return min(1.0, 2 * (1 - fraction))
 
 
 def normalised(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

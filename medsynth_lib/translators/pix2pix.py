@@ -1,4 +1,4 @@
-"""pix2pix (Isola et al. 2017): from a mask to an image, learned from pairs. Taught in 08_translation_for_segmentation.
+"""pix2pix (Isola et al. 2017): from a mask to an image, learned from pairs.
 
     D:  least squares on pairs (mask, image):  1/2 E[(D(y, x) - 1)^2] + 1/2 E[D(y, G(y))^2]
     G:  E[(D(y, G(y)) - 1)^2] + weight E|| x - G(y) ||_1
@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..generators.joint import encode
-from ..method import Method
-from .patchgan import PatchGAN, least_squares_d, least_squares_g
+from ..generators.joint import Shape, encode
+from .patchgan import PatchGAN, Translator, least_squares_d, least_squares_g
 
 
 def one_hot(labels: Tensor, n_labels: int) -> Tensor:
@@ -41,7 +40,7 @@ class UNetGenerator(nn.Module):
             below = widths[k] * (1 if k == levels - 1 else 2)
             layers = [nn.Upsample(scale_factor=2), nn.Conv2d(below, widths[k - 1], 3, padding=1)]
             layers += [nn.InstanceNorm2d(widths[k - 1]), nn.ReLU()]
-            self.ups.append(nn.Sequential(*layers, *([Dropout(0.5)] if k >= levels - 2 else [])))
+            self.ups.append(nn.Sequential(*layers, *([LastingDropout(0.5)] if k >= levels - 2 else [])))
         self.last = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(2 * widths[0], outputs, 3, padding=1))
 
     def forward(self, condition: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ class UNetGenerator(nn.Module):
         return self.last(x).tanh()
 
 
-class Dropout(nn.Module):
+class LastingDropout(nn.Module):
     """Dropout that stays on in use: it is this generator's only noise."""
 
     def __init__(self, share: float):
@@ -66,14 +65,14 @@ class Dropout(nn.Module):
         return F.dropout(x, self.share, training=True)
 
 
-class Pix2Pix(Method):
+class Pix2Pix(Translator):
     """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}, as for segmenters.
 
     weight   of the L1 term (the paper: 100)
     """
 
     name = "pix2pix"
-    settings = ("channels", "labels", "size", "width", "levels", "learning_rate", "weight")
+    settings = ("width", "levels", "learning_rate", "weight")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
@@ -87,35 +86,29 @@ class Pix2Pix(Method):
         learning_rate: float = 2e-4,
         weight: float = 100.0,
     ):
-        self.channels, self.labels, self.size, self.width, self.levels = channels, labels, size, width, levels
-        self.learning_rate, self.weight = learning_rate, weight
+        self.shape = Shape(channels, labels, size)
+        self.width, self.levels, self.learning_rate, self.weight = width, levels, learning_rate, weight
         self.generator = self.build()
         self.discriminator = PatchGAN(labels + channels, width)
 
     def build(self) -> nn.Module:
-        return UNetGenerator(self.labels, self.channels, self.width, self.levels)
+        """The generator: what `draw` calls."""
+        return UNetGenerator(self.shape.labels, self.shape.channels, self.width, self.levels)
 
     def draw(self, condition: Tensor) -> Tensor:
         """An image [B, C, H, W] for every condition [B, K, H, W], drawn with torch's global generator."""
         return self.generator(condition)
 
     def optimisers(self) -> dict:
-        def adam(net):
-            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
-
-        return {"generator": adam(self.generator), "discriminator": adam(self.discriminator)}
-
-    def schedule(self, fraction: float) -> float:
-        """Constant for the first half, then linearly to 0."""
-        return min(1.0, 2 * (1 - fraction))
+        return {name: self.adam(net) for name, net in self.parts().items()}
 
     def discriminator_loss(self, condition: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-        """Least squares on the pairs with the real and with the generated images."""
+        """Least squares on pairs of condition [B, K, H, W] with real and with generated images [B, C, H, W]: 0-dim."""
         pairs = torch.cat([torch.cat([condition, condition]), torch.cat([real, fake])], dim=1)
         return least_squares_d(*self.discriminator(pairs).chunk(2))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        condition, real = one_hot(batch["labels"], self.labels), batch["images"]
+        condition, real = one_hot(batch["labels"], self.shape.labels), batch["images"]
         fake = self.draw(condition)
         losses = {"d": self.discriminator_loss(condition, real, fake.detach())}
         optimisers["discriminator"].zero_grad()
@@ -136,5 +129,5 @@ class Pix2Pix(Method):
         self.generator.eval()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            parts = (one_hot(part.to(self.device), self.labels) for part in labels.split(batch_size))
+            parts = (one_hot(part.to(self.device), self.shape.labels) for part in labels.split(batch_size))
             return torch.cat([self.draw(part).float().cpu() for part in parts])

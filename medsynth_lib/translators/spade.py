@@ -28,9 +28,9 @@ class SPADE(Pix2Pix):
     def build(self) -> nn.Module:
         return SPADEDecoder(
             spatial_dims=2,
-            out_channels=self.channels,
-            label_nc=self.labels,
-            input_shape=[self.size, self.size],
+            out_channels=self.shape.channels,
+            label_nc=self.shape.labels,
+            input_shape=[self.shape.size, self.shape.size],
             channels=[self.width * 2**k for k in range(self.levels)][::-1],
             z_dim=self.latent,
             is_vae=True,  # MONAI's word for: starts from z

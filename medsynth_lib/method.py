@@ -55,6 +55,10 @@ class Method(ABC):
         """Images in the next step, where `base` is what `fit` was asked for (ProGAN: more at low resolution)."""
         return base
 
+    def publishable(self) -> bool:
+        """Whether the networks as they are may be kept as the result (ProGAN: not before they are full grown)."""
+        return True
+
     def backward(self, loss: Tensor) -> None:
         """Replaced by Fabric's backward during `fit`."""
         loss.backward()

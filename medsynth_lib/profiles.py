@@ -44,12 +44,12 @@ class StyleGANSizes:
     batch_size: int
     width: int  # channels at full size
     most: int  # channels at most
-    patch: int  # of G: its finest feature maps are 1 / patch of the picture's side
-    d_patch: int  # of D, and of both networks of ProGAN
+    patch: int  # of G (and of ProGAN's D): its finest feature maps are 1 / patch of the picture's side
+    d_patch: int  # of the other Ds
     latent: int
     mapping: int  # layers from z to w
-    learning_rate: float  # of StyleGAN 1, 2 and 3
-    gamma: float  # weight of R1
+    learning_rate: float
+    gamma: float  # weight of R1 in StyleGAN 1, 2 and 3
     ada_images: float  # real images in which ADA's p may go from 0 to 1
     low_batches: int  # ProGAN's batches at low resolution: at most this many times the batch
     thin: tuple[int, int]  # width and most of StyleGAN 3, whose layers work at twice the rate

@@ -143,8 +143,8 @@ class ProGAN(Method):
         latent: int = 64,
         learning_rate: float = 2e-3,
         loss: str = "r1",
-        gamma: float = 40.0,
-        full_size: float = 0.5,
+        gamma: float = 10.0,
+        full_size: float = 0.6,
         most_batches: int = 1,
         background: float = 0.95,
         patch: int = 1,
@@ -177,6 +177,10 @@ class ProGAN(Method):
         stage = max(k for k in range(self.stages) if fraction >= starts[k])
         within = (fraction - starts[stage]) / (starts[stage + 1] - starts[stage])
         return stage, 1.0 if stage == 0 else min(1.0, 2 * within)
+
+    def publishable(self) -> bool:
+        """Only at full size: an enlarged picture may be near in texture by chance."""
+        return self.generator.grown.tolist() == [self.stages - 1, 1_000_000]
 
     def starts(self) -> list[float]:
         """Shares of the training at which the stages begin, and 1."""

@@ -182,6 +182,10 @@ class StyleGAN3(StyleGAN):
     ):
         self.depth, self.margin, self.first = depth, margin, first
         super().__init__(channels, labels, size, **settings)
+        if self.patch != 1:
+            raise ValueError(
+                f"stylegan3: patch is {self.patch}, but patches would stick to the pixel grid; leave it 1."
+            )
 
     def build(self):
         sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin, self.first)

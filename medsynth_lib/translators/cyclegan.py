@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..generators.blocks import Paint
 from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     """Convolution over mirrored borders, instance norm, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+    padding = (kernel - stride + 1) // 2
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, padding_mode="reflect")
     return [convolution, nn.InstanceNorm2d(outputs), nn.ReLU()]
 
 
@@ -38,20 +40,27 @@ class Residual(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Pictures [B, C, H, W] -> pictures [B, C', H, W] in (-1, 1): halved twice, residual blocks, doubled twice.
+    """Pictures [B, C, H, W] -> pictures [B, C', H, W] in (-1, 1): residual blocks at a quarter of the side.
 
-    Instead of the paper's transposed convolutions, pixels are repeated and convolved (Odena et al. 2016).
+    With `patch` 1 as in the paper: a 7 x 7 convolution, halved twice, doubled twice, a 7 x 7 convolution; pixels are
+    repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
+    levels at full (and half) size are left out: a window of twice the patch is looked at, and painted, at once.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int, blocks: int):
+    def __init__(self, inputs: int, outputs: int, width: int, blocks: int, patch: int):
         super().__init__()
-        layers = block(inputs, width, kernel=7)
-        for w in (width, 2 * width):
-            layers += block(w, 2 * w, stride=2)
-        layers += [Residual(4 * width) for _ in range(blocks)]
-        for w in (4 * width, 2 * width):
+        widths = [width * k for k in (1, 2, 4) if k >= patch]
+        layers = block(inputs, widths[0], kernel=7) if patch == 1 else block(inputs, widths[0], 2 * patch, patch)
+        for w in widths[1:]:
+            layers += block(w // 2, w, stride=2)
+        layers += [Residual(widths[-1]) for _ in range(blocks)]
+        for w in widths[:0:-1]:
             layers += [nn.Upsample(scale_factor=2), *block(w, w // 2)]
-        self.net = nn.Sequential(*layers, nn.Conv2d(width, outputs, 7, padding=3, padding_mode="reflect"))
+        if patch == 1:
+            layers += [nn.Conv2d(width, outputs, 7, padding=3, padding_mode="reflect")]
+        else:
+            layers += [Paint(widths[0], outputs, patch)]
+        self.net = nn.Sequential(*layers)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.net(pictures).tanh()
@@ -61,6 +70,7 @@ class CycleGAN(Translator):
     """CycleGAN between domains of `channels` image channels (equal in both, so that an identity exists).
 
     width, blocks   of the generators; the discriminators have the same width
+    patch           of the generators: 1, or 2 or 4 for the finest levels left out
     levels          of the discriminators (see PatchGAN)
     cycle           weight of the cycle loss
     identity        weight of the identity loss (the paper: half of cycle's, or none)
@@ -68,7 +78,7 @@ class CycleGAN(Translator):
     """
 
     name = "cyclegan"
-    settings = ("channels", "size", "width", "blocks", "levels", "learning_rate", "cycle", "identity", "pool")
+    settings = ("channels", "size", "width", "blocks", "patch", "levels", "learning_rate", "cycle", "identity", "pool")
     networks = ("generator_a", "generator_b", "discriminator_a", "discriminator_b")
     averaged = ("generator_a", "generator_b")
 
@@ -78,15 +88,17 @@ class CycleGAN(Translator):
         size: int,
         width: int = 16,
         blocks: int = 4,
+        patch: int = 1,
         levels: int = 2,
         learning_rate: float = 2e-4,
         cycle: float = 10.0,
         identity: float = 5.0,
         pool: int = 50,
     ):
-        self.channels, self.size, self.width, self.blocks, self.levels = channels, size, width, blocks, levels
+        self.channels, self.size, self.levels = channels, size, levels
+        self.width, self.blocks, self.patch = width, blocks, patch
         self.learning_rate, self.cycle, self.identity, self.pool = learning_rate, cycle, identity, pool
-        self.generator_a, self.generator_b = (ResNetGenerator(channels, channels, width, blocks) for _ in "ab")
+        self.generator_a, self.generator_b = (ResNetGenerator(channels, channels, width, blocks, patch) for _ in "ab")
         self.discriminator_a, self.discriminator_b = (PatchGAN(channels, width, levels) for _ in "ab")
         # Part of D, so that it is saved with D's state.
         for discriminator in (self.discriminator_a, self.discriminator_b):

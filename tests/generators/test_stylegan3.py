@@ -98,3 +98,8 @@ def test_settings_survive_and_shapes_fit():
     assert again.config() == method.config()
     images, masks = method.sample(2, seed=0)
     assert images.shape == (2, 2, 32, 32) and masks.max() == 0
+
+
+def test_patches_are_refused():
+    with pytest.raises(ValueError, match="patch is 2"):
+        StyleGAN3(1, 2, 16, patch=2)

@@ -15,6 +15,9 @@ class Draws:
     def __init__(self, images):
         self.images = torch.from_numpy(images)
 
+    def publishable(self):
+        return True
+
     def sample(self, n, seed):
         return self.images[torch.arange(n) % len(self.images)], None
 

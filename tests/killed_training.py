@@ -23,6 +23,7 @@ METHODS = {
     "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
     "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
     "cyclegan": lambda: ms.CycleGAN(1, 16, width=4, blocks=1, levels=1, pool=9),
+    "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, 16, width=4, blocks=1, patch=2, levels=1, pool=9),
     "pix2pix": lambda: ms.Pix2Pix(2, 3, 16, width=4, levels=3),
     "spade": lambda: ms.SPADE(2, 3, 16, width=4, levels=2),
 }

@@ -9,6 +9,7 @@ from ..published import load_published
 # name -> (module, class)
 TRANSLATORS = {
     "cyclegan": ("cyclegan", "CycleGAN"),
+    "attention_cyclegan": ("attention", "AttentionCycleGAN"),
     "pix2pix": ("pix2pix", "Pix2Pix"),
     "spade": ("spade", "SPADE"),
 }

@@ -20,6 +20,15 @@ def of_channels(slices: SliceSet, *names: str) -> SliceSet:
     return replace(slices, images=np.ascontiguousarray(slices.images[:, index]), channels=names)
 
 
+def with_negative(slices: SliceSet) -> SliceSet:
+    """A source of one channel with a second one, "negative": light and dark exchanged. A made-up second contrast, for
+    sources that have none; its truth is known."""
+    if len(slices.channels) != 1:
+        raise DataError(f"{slices.source}: has {len(slices.channels)} channels; only one channel gets a negative.")
+    images = np.concatenate([slices.images, -slices.images], axis=1)
+    return replace(slices, images=images, channels=(*slices.channels, "negative"))
+
+
 def halves(slices: SliceSet, seed: int) -> tuple[SliceSet, SliceSet]:
     """Two sets of different subjects, for two domains of one source; DataError with fewer than two subjects."""
     people = np.random.default_rng(seed).permutation(slices.unique_subjects())

@@ -1,11 +1,12 @@
 """CycleGAN: four calls give the gradients of the textbook's six; losses by hand; a domain shift that is undone."""
 
+import numpy as np
 import pytest
 import torch
 
 import medsynth_lib as ms
 from medsynth_lib.translators import load_translator
-from medsynth_lib.translators.cyclegan import CycleGAN
+from medsynth_lib.translators.cyclegan import CURVE_RATE, KNOTS, CycleGAN, ToneCurve
 
 
 def small(**changes):
@@ -24,6 +25,9 @@ def gradients(net):
 
 def test_the_concatenated_step_has_the_textbook_s_gradients():
     method, (a, b) = small(), batch().values()
+    for weight in method.generator_a.parameters():  # a new generator's last layer is 0, and lets no gradient through
+        torch.nn.init.normal_(weight, std=0.1)
+    method.generator_b.load_state_dict(method.generator_a.state_dict())
 
     def mean_square(x):
         return x.square().mean()
@@ -94,3 +98,27 @@ def test_an_inverted_contrast_is_learned_from_other_pictures():
     unseen = pictures[64:]
     error = (method.translate(unseen, to="b") + unseen).abs().mean()
     assert error < 0.35 * (2 * unseen).abs().mean()
+
+
+def test_an_identity_without_weight_is_not_computed():
+    with_it, without = small().forward(*batch().values()), small(identity=0.0).forward(*batch().values())
+    assert set(with_it) - set(without) == {"same_a", "same_b"}
+    assert all(torch.allclose(without[name], with_it[name], atol=1e-6) for name in without)
+    assert "identity" not in small(identity=0.0).step(batch(), small(identity=0.0).optimisers(), 0.0)
+
+
+def test_the_curve_is_a_broken_line_through_its_heights():
+    curve = ToneCurve(1, 1)
+    heights = torch.randn(KNOTS, generator=torch.Generator().manual_seed(0))
+    curve.heights.weight.data.copy_(heights.view(1, -1, 1, 1) / CURVE_RATE)
+    curve.heights.bias.data.zero_()
+    x = torch.linspace(-1, 1, 101).view(1, 1, 1, -1)
+    expected = np.interp(x.numpy().ravel(), np.linspace(-1, 1, KNOTS), heights.numpy())
+    assert curve(x).detach().numpy().ravel() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_every_patch_gives_pictures_of_the_same_size_that_start_grey(patch):
+    net = small(patch=patch, blocks=2).generator_b
+    drawn = net(batch()["a"])
+    assert drawn.shape == (4, 1, 16, 16) and drawn.std() < 1e-3  # only the bias of the curve

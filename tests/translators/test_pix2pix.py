@@ -22,7 +22,7 @@ def pairs(n=4):
 
 
 def test_every_translator_from_masks_is_tried_here():
-    assert METHODS.keys() | {"cyclegan"} == TRANSLATORS.keys()
+    assert METHODS.keys() | {"cyclegan", "attention_cyclegan"} == TRANSLATORS.keys()
 
 
 def test_the_condition_has_a_channel_per_label():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medsynth_lib.data.slices import DataError, SliceSet
-from medsynth_lib.translators.unpaired import halves, of_channels, unpaired
+from medsynth_lib.translators.unpaired import halves, of_channels, unpaired, with_negative
 
 
 def people(names, size=8):
@@ -52,3 +52,12 @@ def test_channels_by_name():
     assert picked.channels == ("T2",) and np.array_equal(picked.images[:, 0], slices.images[:, 1])
     with pytest.raises(DataError, match="no channel 'FLAIR'; known channels: T1, T2"):
         of_channels(slices, "FLAIR")
+
+
+def test_a_lone_channel_gets_a_negative_and_others_do_not():
+    slices = people(["a", "b"])
+    both = with_negative(of_channels(slices, "T1"))
+    assert both.channels == ("T1", "negative")
+    assert np.array_equal(of_channels(both, "negative").images, -of_channels(slices, "T1").images)
+    with pytest.raises(DataError, match="has 2 channels"):
+        with_negative(slices)

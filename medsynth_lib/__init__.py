@@ -39,6 +39,7 @@ _FACE = {
     "generators.ddpm": ("DDPM",),
     "translators": ("load_translator",),
     "translators.unpaired": ("halves", "of_channels", "unpaired", "with_negative"),
+    "translators.masks": ("edited", "with_head", "without_head"),
     "translators.attention": ("AttentionCycleGAN",),
     "translators.cyclegan": ("CycleGAN",),
     "translators.pix2pix": ("Pix2Pix",),

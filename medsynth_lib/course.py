@@ -11,15 +11,18 @@ from .fingerprint import LIBRARY, fingerprint, package_hash
 FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
-# notebook: (notebooks it needs, True where it trains one generator and can run beside others)
+# notebook: (notebooks it needs, what it does: "generator" trains some that 06 and 07 judge and, like "training", runs
+# beside others on half of the cores; "alone" takes them all)
 NOTEBOOKS = {
-    "00_data": ([], False),
-    "01_vae": (["00_data"], True),
-    "02_dcgan": (["00_data"], True),
-    "03_stylegan": (["00_data"], True),
-    "05_ddpm": (["00_data"], True),
-    "06_segmentation": (["00_data", GENERATORS], False),
-    "07_evaluation": (["06_segmentation", GENERATORS], False),
+    "00_data": ([], "alone"),
+    "01_vae": (["00_data"], "generator"),
+    "02_dcgan": (["00_data"], "generator"),
+    "03_stylegan": (["00_data"], "generator"),
+    "04_cyclegan": (["00_data"], "training"),
+    "05_ddpm": (["00_data"], "generator"),
+    "06_segmentation": (["00_data", GENERATORS], "alone"),
+    "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
+    "08_translation_for_segmentation": (["00_data"], "alone"),
 }
 CORE = [name for name in NOTEBOOKS if name < "08"]
 
@@ -48,7 +51,11 @@ def select(wanted: str) -> list[str]:
 
 
 def is_generator(name: str) -> bool:
-    return NOTEBOOKS[name][1]
+    return NOTEBOOKS[name][1] == "generator"
+
+
+def runs_beside_others(name: str) -> bool:
+    return NOTEBOOKS[name][1] != "alone"
 
 
 def needs(name: str, selected: list[str]) -> list[str]:

@@ -72,6 +72,26 @@ class DDPMSizes:
 
 
 @dataclass(frozen=True)
+class TranslationSizes:
+    """CycleGAN in notebooks 04 and 08, and the experiments of 08."""
+
+    images: int  # pairs of unrelated pictures seen by CycleGAN
+    batch_size: int
+    width: int
+    blocks: int
+    patch: int  # of the generators
+    levels: int  # of the discriminators
+    learning_rate: float
+    cycle: float  # weight of the way back
+    identity: float  # weight of the identity; 0 between contrasts
+    pool: int  # fakes kept for the discriminators
+    drawn_images: int  # pictures seen by pix2pix and SPADE, which draw from masks
+    drawn_width: int  # of their generators
+    few: tuple[int, ...]  # subjects in the arms with few; 0 = all
+    arm_steps: int  # optimiser steps of every arm of 08
+
+
+@dataclass(frozen=True)
 class SegmentationSizes:
     steps: int  # optimiser steps, equal in every arm
     batch_size: int
@@ -86,6 +106,7 @@ class Profile:
     vae: VAESizes
     dcgan: DCGANSizes
     stylegan: StyleGANSizes
+    translation: TranslationSizes
     ddpm: DDPMSizes
     segmentation: SegmentationSizes
     synthetic: int  # slices that each generator writes to disk
@@ -103,6 +124,7 @@ PROFILES = {
         vae=VAESizes(640, 16, 8, 16, 1.0, 2e-3),
         dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
         stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
+        translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, (3, 0), 4),
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
@@ -115,6 +137,7 @@ PROFILES = {
         stylegan=StyleGANSizes(
             24_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 20_000, 1, (8, 64), 5, 4, 4.0, ("stylegan2",)
         ),
+        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 500),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
@@ -127,6 +150,7 @@ PROFILES = {
         vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
         stylegan=StyleGANSizes(60_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 50_000, 1, (8, 64), 5, 4, 4.0, FAMILY),
+        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 500),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
@@ -139,6 +163,7 @@ PROFILES = {
         stylegan=StyleGANSizes(
             2_000_000, 64, 32, 256, 1, 1, 256, 2, 2.5e-3, 5.0, 500_000, 4, (32, 256), 14, 10, 2.0, FAMILY
         ),
+        translation=TranslationSizes(200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, (5, 10, 0), 4_000),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
@@ -151,6 +176,7 @@ PROFILES = {
         stylegan=StyleGANSizes(
             25_000_000, 32, 32, 512, 1, 1, 512, 8, 2.5e-3, 8.0, 500_000, 4, (32, 512), 14, 10, 2.0, FAMILY
         ),
+        translation=TranslationSizes(1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, (5, 10, 0), 50_000),
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..checkpoints import load_weights
 from ..data.slices import DataError, SliceSet, concatenate
 from ..generators.joint import tensors_of
 from ..metrics.overlap import dice_per_subject
@@ -32,8 +33,12 @@ def both(real: SliceSet, synthetic: SliceSet) -> SliceSet:
     return concatenate(real, synthetic)
 
 
-def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path) -> dict:
+def train_arm(
+    training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path, augment=augment, start: Path | None = None
+) -> dict:
     """Train a U-Net on `training` for `sizes.steps` steps and return its Dice on `test`, per subject.
+
+    It begins with random weights, or with those of the finished arm in the folder `start` (fine-tuning).
 
     The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`;
     the last weights are used, so nothing is chosen on test subjects.
@@ -43,6 +48,10 @@ def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path
     require_masks(training, test)
     torch.manual_seed(seed)
     segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)
+    if start:
+        weights, config = load_weights(start)
+        segmenter.load(weights)
+        folder = folder / f"from-{config['key']}"  # other weights to begin with are another training
     record = fit(
         segmenter,
         tensors_of(training),

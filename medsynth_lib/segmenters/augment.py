@@ -39,3 +39,21 @@ def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     foreground = unit > 1e-3  # rounding in grid_sample is no foreground
     images = torch.where(foreground, unit + noise, unit).clamp(0, 1) * 2 - 1
     return {"images": images, "labels": labels[:, 0].to(torch.uint8)}
+
+
+def random_tones(batch: dict[str, Tensor], points: int = 6) -> dict[str, Tensor]:
+    """`augment`, and for half of the pictures a random curve of grey values that may fall as well as rise.
+
+    A broken line through `points` random heights per channel; air stays air. In the spirit of Zhou et al. 2019 (Models
+    Genesis): a segmenter that cannot trust grey values has to learn shapes, and may bear another scanner.
+    """
+    batch = augment(batch)
+    images = batch["images"]
+    b, c = images.shape[:2]
+    heights = torch.rand(b * c, points, device=images.device) * 2 - 1
+    at = ((images + 1) / 2 * (points - 1)).clamp(0, points - 1).flatten(0, 1)  # [B C, H, W]
+    low = at.floor().clamp(max=points - 2).long()
+    rows = torch.arange(b * c, device=images.device)[:, None, None]
+    curved = torch.lerp(heights[rows, low], heights[rows, low + 1], at - low).view_as(images)
+    chosen = (torch.rand(b, 1, 1, 1, device=images.device) < 0.5) & (images > -0.95)
+    return {"images": torch.where(chosen, curved, images), "labels": batch["labels"]}

@@ -23,6 +23,7 @@ class AttentionGenerator(nn.Module):
         super().__init__()
         self.painter = ResNetGenerator(channels, channels, width, blocks, patch)
         self.looker = ResNetGenerator(channels, 1, width // 2, blocks, max(patch, 2))
+        nn.init.zeros_(self.looker.curve.heights.weight)  # the map starts grey, not with what is bright
 
     def attention(self, pictures: Tensor) -> Tensor:
         return (self.looker(pictures) + 1) / 2

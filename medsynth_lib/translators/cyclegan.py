@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from ..generators.blocks import Paint
 from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
+WARM_UP = 0.2  # share of the training in which the tone curves learn alone, from D alone
 KNOTS = 17
-CURVE_RATE = 8.0  # a height has to travel much farther than a weight of a convolution
+CURVE_RATE = 32.0  # a height has to travel much farther than a weight of a convolution, and before D has won
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -53,7 +54,10 @@ class ToneCurve(nn.Module):
         super().__init__()
         self.register_buffer("knots", torch.linspace(-1, 1, KNOTS).view(1, 1, -1, 1, 1))
         self.heights = nn.Conv2d(inputs * KNOTS, outputs, 1)
-        nn.init.zeros_(self.heights.weight)
+        nn.init.zeros_(self.heights.bias)
+        unchanged = torch.atanh(0.96 * torch.linspace(-1, 1, KNOTS)) / CURVE_RATE
+        with torch.no_grad():
+            self.heights.weight.copy_(torch.kron(torch.eye(outputs, inputs), unchanged)[:, :, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
         hats = F.relu(1 - (pictures[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
@@ -67,9 +71,10 @@ class ResNetGenerator(nn.Module):
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
     levels at full (and half) size are left out: a window of twice the patch is looked at, and painted, at once.
 
-    Not in the paper: a `ToneCurve` is added, and the rest starts at 0. Most of what differs between two contrasts is
-    such a curve, which D teaches in a few hundred steps; the convolutions then learn what no curve can do. Without it,
-    or with both from the start, a short training kept dark ventricles dark where they should be bright.
+    Not in the paper: a `ToneCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
+    it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
+    Without the curve, or with everything and the cycle loss from the start, most of our short trainings ended where
+    dark ventricles stay dark and something else turns bright: a reversible translation, and a wrong one.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, blocks: int, patch: int):
@@ -88,9 +93,11 @@ class ResNetGenerator(nn.Module):
         nn.init.zeros_(last.weight)
         self.net = nn.Sequential(*layers, last)
         self.curve = ToneCurve(inputs, outputs)
+        self.curve_only = False
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return (self.net(pictures) + self.curve(pictures)).tanh()
+        toned = self.curve(pictures)
+        return (toned if self.curve_only else toned + self.net(pictures)).tanh()
 
 
 class CycleGAN(Translator):
@@ -179,11 +186,15 @@ class CycleGAN(Translator):
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         a, b = batch["a"], batch["b"]
+        warming_up = fraction < WARM_UP
+        for part in (*self.generator_a.modules(), *self.generator_b.modules()):
+            if isinstance(part, ResNetGenerator):
+                part.curve_only = warming_up
         drawn = self.forward(a, b)
         with self.frozen(self.discriminator_a), self.frozen(self.discriminator_b):
             losses = self.generator_losses(a, b, drawn)
             optimisers["generators"].zero_grad()
-            self.backward(self.total(losses))
+            self.backward(losses["g"] if warming_up else self.total(losses))
             optimisers["generators"].step()
 
         opponents = ((self.discriminator_a, a, drawn["fake_a"]), (self.discriminator_b, b, drawn["fake_b"]))

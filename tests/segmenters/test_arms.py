@@ -1,11 +1,14 @@
 """An arm trains and is measured per subject; mixing keeps the balance; sources without masks are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.profiles import SegmentationSizes
 from medsynth_lib.segmenters.arms import both, train_arm
+from medsynth_lib.segmenters.augment import augment, random_tones
 
 SIZES = SegmentationSizes(steps=60, batch_size=8, channels=(8, 16), learning_rate=1e-2, seeds=1)
 
@@ -46,3 +49,20 @@ def test_a_source_without_masks_is_refused(tmp_path):
     )
     with pytest.raises(DataError, match="plain: segmentation needs masks"):
         train_arm(plain, plain, SIZES, 0, tmp_path)
+
+
+def test_fine_tuning_starts_where_the_other_arm_ended(tmp_path):
+    first = train_arm(discs(32, 0), discs(10, 1, "test"), SIZES, seed=0, folder=tmp_path / "first")
+    short = replace(SIZES, steps=1)
+    tuned = train_arm(discs(8, 2), discs(10, 1, "test"), short, 0, tmp_path / "tuned", start=tmp_path / "first")
+    fresh = train_arm(discs(8, 2), discs(10, 1, "test"), short, 0, tmp_path / "fresh")
+    assert tuned["whole"].mean() > 0.8 > 0.6 > fresh["whole"].mean()
+    assert first["whole"].mean() > 0.9
+
+
+def test_another_augmentation_is_another_arm(tmp_path):
+    one, other = (
+        train_arm(discs(8, 0), discs(4, 1, "test"), replace(SIZES, steps=2), 0, tmp_path, augment=a)
+        for a in (augment, random_tones)
+    )
+    assert one["record"]["losses"] != other["record"]["losses"]

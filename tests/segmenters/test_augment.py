@@ -2,7 +2,7 @@
 
 import torch
 
-from medsynth_lib.segmenters.augment import augment
+from medsynth_lib.segmenters.augment import augment, random_tones
 
 
 def test_label_follows_the_image():
@@ -32,3 +32,21 @@ def test_no_new_label_values():
     labels = torch.randint(0, 2, (8, 24, 24), dtype=torch.uint8) * 3
     out = augment({"images": torch.zeros(8, 1, 24, 24), "labels": labels})["labels"]
     assert set(out.unique().tolist()) <= {0, 3} and out.dtype == torch.uint8
+
+
+def test_random_tones_change_grey_values_of_half_the_pictures_and_neither_air_nor_labels():
+    ramp = torch.linspace(-0.9, 0.9, 24).expand(64, 1, 24, 24).clone()
+    ramp[:, :, :6] = -1
+    batch = {"images": ramp, "labels": torch.ones(64, 24, 24, dtype=torch.uint8)}
+    torch.manual_seed(2)
+    plain = augment(batch)
+    torch.manual_seed(2)
+    toned = random_tones(batch)
+    assert torch.equal(plain["labels"], toned["labels"])
+    air = plain["images"] <= -0.95
+    assert torch.equal(plain["images"][air], toned["images"][air])
+    assert toned["images"].abs().max() <= 1
+    changed = (plain["images"] != toned["images"]).flatten(1).any(1)
+    assert 16 < changed.sum() < 48
+    slopes = toned["images"][changed][:, 0, 15].diff(dim=1)
+    assert (slopes < -0.02).any() and (slopes > 0.02).any()  # curves that fall and curves that rise

@@ -63,7 +63,7 @@ def test_everything_learns_and_the_pool_keeps_the_fakes():
     method = small()
     before = method.weights()
     before = {name: value.clone() for name, value in before.items()}
-    losses = method.step(batch(), method.optimisers(), 0.0)
+    losses = method.step(batch(), method.optimisers(), 0.5)
     assert set(losses) == {"g", "cycle", "identity", "d"} and all(value.isfinite() for value in losses.values())
     changed = {name.split(".")[0] for name, value in method.weights().items() if not torch.equal(value, before[name])}
     assert changed == set(method.networks)
@@ -118,7 +118,21 @@ def test_the_curve_is_a_broken_line_through_its_heights():
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
-def test_every_patch_gives_pictures_of_the_same_size_that_start_grey(patch):
-    net = small(patch=patch, blocks=2).generator_b
-    drawn = net(batch()["a"])
-    assert drawn.shape == (4, 1, 16, 16) and drawn.std() < 1e-3  # only the bias of the curve
+def test_every_patch_gives_pictures_of_the_same_size_and_starts_by_changing_nothing(patch):
+    net, pictures = small(patch=patch, blocks=2).generator_b, batch()["a"]
+    drawn = net(pictures)
+    assert drawn.shape == (4, 1, 16, 16)
+    assert torch.allclose(drawn, pictures, atol=0.05)
+
+
+def test_the_curves_learn_alone_at_first():
+    method = small()
+    before = {name: value.clone() for name, value in method.weights().items()}
+    method.step(batch(), method.optimisers(), 0.1)
+    changed = {name for name, value in method.weights().items() if not torch.equal(value, before[name])}
+    assert {name for name in changed if "generator" in name} == {
+        f"generator_{d}.curve.heights.{part}" for d in "ab" for part in ("weight", "bias")
+    }
+    method.step(batch(), method.optimisers(), 0.3)
+    now = method.weights()
+    assert any(not torch.equal(now[name], before[name]) for name in now if name.startswith("generator_a.net"))

@@ -129,6 +129,8 @@ class CycleGAN(Translator):
         identity: float = 5.0,
         pool: int = 50,
     ):
+        if patch not in (1, 2, 4) or size % 4:
+            raise ValueError(f"{self.name}: patch {patch} for {size} pixels; patch is 1, 2 or 4, size a multiple of 4.")
         self.channels, self.size, self.levels = channels, size, levels
         self.width, self.blocks, self.patch = width, blocks, patch
         self.learning_rate, self.cycle, self.identity, self.pool = learning_rate, cycle, identity, pool

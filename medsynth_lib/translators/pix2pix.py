@@ -86,6 +86,8 @@ class Pix2Pix(Translator):
         learning_rate: float = 2e-4,
         weight: float = 100.0,
     ):
+        if size % 2**levels:
+            raise ValueError(f"{self.name}: {size} pixels cannot be halved {levels} times; use fewer levels.")
         self.shape = Shape(channels, labels, size)
         self.width, self.levels, self.learning_rate, self.weight = width, levels, learning_rate, weight
         self.generator = self.build()

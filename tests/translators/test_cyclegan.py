@@ -136,3 +136,9 @@ def test_the_curves_learn_alone_at_first():
     method.step(batch(), method.optimisers(), 0.3)
     now = method.weights()
     assert any(not torch.equal(now[name], before[name]) for name in now if name.startswith("generator_a.net"))
+
+
+@pytest.mark.parametrize(("patch", "size"), [(3, 16), (2, 18)])
+def test_an_unknown_patch_or_size_is_refused(patch, size):
+    with pytest.raises(ValueError, match=f"cyclegan: patch {patch} for {size} pixels"):
+        CycleGAN(1, size, patch=patch)

@@ -74,3 +74,8 @@ def test_four_pairs_are_learned_by_heart(name):
     error = (drawn - data["images"]).abs().mean()
     others = (drawn - data["images"].roll(1, 0)).abs().mean()
     assert error < 0.2 and error < 0.35 * others, "the image of its own mask, not of another's"
+
+
+def test_a_picture_too_small_for_the_levels_is_refused():
+    with pytest.raises(ValueError, match="pix2pix: 16 pixels cannot be halved 5 times"):
+        Pix2Pix(1, 3, 16, levels=5)

@@ -187,6 +187,7 @@ class CycleGAN(Translator):
         return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        """Batches are {"a": [B, C, H, W], "b": [B, C, H, W]} of different people (`unpaired`)."""
         a, b = batch["a"], batch["b"]
         warming_up = fraction < WARM_UP
         for part in (*self.generator_a.modules(), *self.generator_b.modules()):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import match_histograms
 
+from ..metrics.similarity import AIR
+
 
 def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Every channel of every picture [N, C, H, W] with the histogram that the reference pictures [M, C, H, W] have.
 
-    The cheapest adaptation to another scanner (Nyul & Udupa 1999 use landmarks of it). A curve that only rises.
+    The cheapest adaptation to another scanner (Nyul & Udupa 1999 use landmarks of it). A curve that only rises, for
+    what is brighter than air: else a small head in much air would have its air matched with tissue.
     """
-    out = np.empty_like(pictures)
+    out = pictures.copy()
     for c in range(pictures.shape[1]):
-        goal = reference[:, c].ravel()
+        goal = reference[:, c][reference[:, c] > AIR]
         for n, picture in enumerate(pictures[:, c]):
-            out[n, c] = match_histograms(picture.ravel(), goal).reshape(picture.shape)
+            inside = picture > AIR
+            if inside.any() and goal.size:
+                out[n, c][inside] = match_histograms(picture[inside], goal)
     return out
 
 

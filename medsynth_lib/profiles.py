@@ -199,8 +199,8 @@ PROFILES["family"] = replace(
 )
 
 # Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
-# Demo: a whole run without 03_stylegan took 28 minutes; its own 14 and its arms in 06 are calculated from the rate of
-# 33 images/s that its training had on one core beside another training.
+# Demo: a whole run without 03, 04 and 08 took 28 minutes there. 03 and 04 were measured on a machine 1.7 times as fast
+# (02 took 3.5 minutes beside them, not 6) and are scaled, 08 is the sum of its parts at the rates measured on that one.
 # "together" counts that generators run side by side. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
@@ -208,20 +208,24 @@ MINUTES: dict[str, dict[str, float]] = {
         "01_vae": 0.3,
         "02_dcgan": 0.3,
         "03_stylegan": 0.4,
+        "04_cyclegan": 0.2,
         "05_ddpm": 0.4,
         "06_segmentation": 0.3,
         "07_evaluation": 0.3,
-        "together": 2,
+        "08_translation_for_segmentation": 0.3,
+        "together": 2.5,
     },
     "demo": {
         "00_data": 1,
         "01_vae": 5,
         "02_dcgan": 6,
-        "03_stylegan": 14,
+        "03_stylegan": 10,
+        "04_cyclegan": 10,
         "05_ddpm": 11,
         "06_segmentation": 19,
         "07_evaluation": 2,
-        "together": 41,
+        "08_translation_for_segmentation": 20,
+        "together": 45,
     },
     "reference": {},
     "gpu": {},

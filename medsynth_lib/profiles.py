@@ -219,7 +219,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "00_data": 1,
         "01_vae": 5,
         "02_dcgan": 6,
-        "03_stylegan": 10,
+        "03_stylegan": 9,
         "04_cyclegan": 10,
         "05_ddpm": 11,
         "06_segmentation": 19,

@@ -12,7 +12,7 @@ FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
 # notebook: (notebooks it needs, what it does: "generator" trains some that 06 and 07 judge and, like "training", runs
-# beside others on half of the cores; "alone" takes them all)
+# beside others on half of the cores, where batches are too small for more; "alone" takes them all)
 NOTEBOOKS = {
     "00_data": ([], "alone"),
     "01_vae": (["00_data"], "generator"),
@@ -22,7 +22,7 @@ NOTEBOOKS = {
     "05_ddpm": (["00_data"], "generator"),
     "06_segmentation": (["00_data", GENERATORS], "alone"),
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
-    "08_translation_for_segmentation": (["00_data"], "alone"),
+    "08_translation_for_segmentation": (["00_data"], "training"),
 }
 CORE = [name for name in NOTEBOOKS if name < "08"]
 

@@ -224,7 +224,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "05_ddpm": 11,
         "06_segmentation": 19,
         "07_evaluation": 2,
-        "08_translation_for_segmentation": 20,
+        "08_translation_for_segmentation": 32,
         "together": 45,
     },
     "reference": {},

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-AIR = -0.95  # grey values below count as background
+from .fidelity import BACKGROUND
+
 RANGE = 2.0  # grey values go from -1 to 1
 
 
 def foreground(*sets: np.ndarray) -> np.ndarray:
-    """Where any of the pictures [N, C, H, W] shows more than air: bool [N, H, W]."""
-    return np.any([pictures.max(axis=1) > AIR for pictures in sets], axis=0)
+    """Where any of the pictures [N, C, H, W] shows more than background: bool [N, H, W]."""
+    return np.any([pictures.max(axis=1) > BACKGROUND for pictures in sets], axis=0)
 
 
 def similarity(pictures: np.ndarray, truth: np.ndarray, subjects, inside: np.ndarray) -> dict[str, np.ndarray]:
-    """{"psnr" (dB), "ssim", "error" (mean absolute difference)}, each [S]: means over the slices of a subject.
+    """{"psnr" (dB), "ssim" (-1 to 1), "error" (mean absolute difference, in grey values)}: each [S], per subject.
 
     pictures, truth  float [N, C, H, W] in [-1, 1]; subjects [N]; inside  bool [N, H, W], the pixels that count.
     The background would flatter everybody: it is black in every picture. SSIM in windows of 7 x 7 (Wang et al. 2004).

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..metrics.fidelity import BACKGROUND
+
 
 def uniform(n: int, low: float, high: float, device) -> Tensor:
     return torch.rand(n, device=device) * (high - low) + low
@@ -42,10 +44,10 @@ def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def random_tones(batch: dict[str, Tensor], points: int = 6) -> dict[str, Tensor]:
-    """`augment`, and for half of the pictures a random curve of grey values that may fall as well as rise.
+    """`augment` of {"images" [B,C,H,W], "labels" [B,H,W]}, and for half of the pictures a random curve of grey values.
 
-    A broken line through `points` random heights per channel; air stays air. In the spirit of Zhou et al. 2019 (Models
-    Genesis): a segmenter that cannot trust grey values has to learn shapes, and may bear another scanner.
+    A broken line through `points` random heights per channel, falling as well as rising; background stays. In the spirit
+    of Zhou et al. 2019 (Models Genesis): a segmenter that cannot trust grey values has to learn shapes, and may bear another scanner.
     """
     batch = augment(batch)
     images = batch["images"]
@@ -55,5 +57,5 @@ def random_tones(batch: dict[str, Tensor], points: int = 6) -> dict[str, Tensor]
     low = at.floor().clamp(max=points - 2).long()
     rows = torch.arange(b * c, device=images.device)[:, None, None]
     curved = torch.lerp(heights[rows, low], heights[rows, low + 1], at - low).view_as(images)
-    chosen = (torch.rand(b, 1, 1, 1, device=images.device) < 0.5) & (images > -0.95)
+    chosen = (torch.rand(b, 1, 1, 1, device=images.device) < 0.5) & (images > BACKGROUND)
     return {"images": torch.where(chosen, curved, images), "labels": batch["labels"]}

@@ -26,6 +26,7 @@ class AttentionGenerator(nn.Module):
         nn.init.zeros_(self.looker.curve.heights.weight)  # the map starts grey, not with what is bright
 
     def attention(self, pictures: Tensor) -> Tensor:
+        """Where pictures [B, C, H, W] are painted over: map [B, 1, H, W] in (0, 1)."""
         return (self.looker(pictures) + 1) / 2
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -46,6 +47,7 @@ class AttentionCycleGAN(CycleGAN):
         return AttentionGenerator(self.channels, self.width, self.blocks, self.patch)
 
     def generator_losses(self, a: Tensor, b: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """CycleGAN's terms and "change" (0-dim): what both generators change of what they are given."""
         change = F.l1_loss(drawn["fake_b"], a) + F.l1_loss(drawn["fake_a"], b)
         return super().generator_losses(a, b, drawn) | {"change": change}
 

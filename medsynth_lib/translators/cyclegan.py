@@ -141,7 +141,7 @@ class CycleGAN(Translator):
             discriminator.pool = ReplayPool((channels, size, size), pool)
 
     def build(self) -> nn.Module:
-        """A generator."""
+        """A generator: pictures [B, C, H, W] -> pictures of the same shape."""
         return ResNetGenerator(self.channels, self.channels, self.width, self.blocks, self.patch)
 
     def optimisers(self) -> dict:
@@ -162,7 +162,7 @@ class CycleGAN(Translator):
         return drawn | ({"same_a": same_a, "same_b": same_b} if self.identity else {})
 
     def draw(self, net: nn.Module, pictures: Tensor, like: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `net` makes of `pictures`, and of those that are already `like` its own, in one call."""
+        """What `net` makes of `pictures` [B, C, H, W], and of those `like` its own [B', C, H, W], in one call."""
         if not self.identity:
             return net(pictures), None
         return net(torch.cat([pictures, like])).split([len(pictures), len(like)])
@@ -179,7 +179,7 @@ class CycleGAN(Translator):
         return losses
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """What the generators minimise."""
+        """What the generators minimise (0-dim), from the unweighted terms of `generator_losses`."""
         return losses["g"] + self.cycle * losses["cycle"] + self.identity * losses.get("identity", 0)
 
     def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def with_head(slices: SliceSet) -> SliceSet:
 
 
 def without_head(labels: np.ndarray) -> np.ndarray:
-    """The source's labels again: 0 background, 1 ... lesion."""
+    """The source's labels again, uint8 [N, H, W] or [H, W]: 0 background, 1 ... lesion."""
     return np.where(labels > 1, labels - 1, 0).astype(np.uint8)
 
 
@@ -56,7 +56,7 @@ def edited(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def _placed(lesion: np.ndarray, head: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lesion, changed, with its centre at a random pixel of the head."""
+    """The lesion [H, W], changed, with its centre at a random pixel of the head [H, W]."""
     angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.3)
     mirror = np.diag([1, rng.choice([-1, 1])])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ mirror / scale

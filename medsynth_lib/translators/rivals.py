@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import match_histograms
 
-from ..metrics.similarity import AIR
+from ..metrics.fidelity import BACKGROUND
 
 
 def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -16,9 +16,9 @@ def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     out = pictures.copy()
     for c in range(pictures.shape[1]):
-        goal = reference[:, c][reference[:, c] > AIR]
+        goal = reference[:, c][reference[:, c] > BACKGROUND]
         for n, picture in enumerate(pictures[:, c]):
-            inside = picture > AIR
+            inside = picture > BACKGROUND
             if inside.any() and goal.size:
                 out[n, c][inside] = match_histograms(picture[inside], goal)
     return out
@@ -40,4 +40,5 @@ class PairedCurve:
         self.values = np.interp(np.arange(bins), np.flatnonzero(known), total[known] / count[known])
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """The curve's values, float32 of any shape given, for grey values in [-1, 1]."""
         return self.values[np.digitize(pictures, self.edges)].astype(np.float32)

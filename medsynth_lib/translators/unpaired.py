@@ -21,8 +21,10 @@ def of_channels(slices: SliceSet, *names: str) -> SliceSet:
 
 
 def with_negative(slices: SliceSet) -> SliceSet:
-    """A source of one channel with a second one, "negative": light and dark exchanged. A made-up second contrast, for
-    sources that have none; its truth is known."""
+    """Images [N, 1, H, W] with a second channel, "negative": [N, 2, H, W], light and dark exchanged.
+
+    A made-up second contrast, for sources that have none; its truth is known. DataError for more than one channel.
+    """
     if len(slices.channels) != 1:
         raise DataError(f"{slices.source}: has {len(slices.channels)} channels; only one channel gets a negative.")
     images = np.concatenate([slices.images, -slices.images], axis=1)

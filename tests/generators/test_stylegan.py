@@ -1,12 +1,8 @@
 """What StyleGAN 1, 2 and 3 share: the game, lazy penalties, ADA's steering, truncation, two processes."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from two_processes import assert_they_stay_equal
 
 from medsynth_lib.generators.stylegan import R1_EVERY
 from medsynth_lib.generators.stylegan2 import StyleGAN2
@@ -117,29 +113,5 @@ def test_gamma_follows_the_size():
     assert small(gamma=5.0).r1_weight(16) == 2.5
 
 
-PROGRAM = """
-import sys, torch
-from lightning_fabric import Fabric
-from medsynth_lib.training import fit
-sys.path.insert(0, sys.argv[2])
-import test_stylegan
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
-    method = test_stylegan.small(path_length=True, ada_images=100)
-    fit(method, test_stylegan.batch(16), sys.argv[1], images=160, batch_size=8, seed=0, ema_images=20, fabric=fabric)
-    weights = [w for net in method.parts().values() for w in net.parameters()]
-    whole = fabric.all_gather(torch.cat([w.detach().flatten() for w in weights]))
-    assert torch.equal(whole[0], whole[1]), "the processes drifted apart"
-"""
-
-
 def test_two_processes_over_gloo_stay_equal(tmp_path):
-    (tmp_path / "two.py").write_text(PROGRAM)
-    command = [sys.executable, str(tmp_path / "two.py"), str(tmp_path / "out"), os.path.dirname(__file__)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    assert done.returncode == 0, done.stderr
-    weights = load_file(tmp_path / "out" / "weights.safetensors")
-    assert all(value.isfinite().all() for value in weights.values())
+    assert_they_stay_equal("stylegan2", tmp_path / "out", "ddp")

@@ -46,8 +46,9 @@ def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 def random_tones(batch: dict[str, Tensor], points: int = 6) -> dict[str, Tensor]:
     """`augment` of {"images" [B,C,H,W], "labels" [B,H,W]}, and for half of the pictures a random curve of grey values.
 
-    A broken line through `points` random heights per channel, falling as well as rising; background stays. In the spirit
-    of Zhou et al. 2019 (Models Genesis): a segmenter that cannot trust grey values has to learn shapes, and may bear another scanner.
+    A broken line through `points` random heights per channel, falling as well as rising; background stays. In the
+    spirit of Zhou et al. 2019 (Models Genesis): a segmenter that cannot trust grey values has to learn shapes, and may
+    bear another scanner.
     """
     batch = augment(batch)
     images = batch["images"]

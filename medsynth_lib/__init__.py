@@ -46,6 +46,7 @@ _FACE = {
     "translators.spade": ("SPADE",),
     "segmenters.unet": ("UNetSegmenter",),
     "segmenters.arms": ("train_arm", "both", "require_masks"),
+    "workers": ("side_by_side",),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 

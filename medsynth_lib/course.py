@@ -22,7 +22,7 @@ NOTEBOOKS = {
     "05_ddpm": (["00_data"], "generator"),
     "06_segmentation": (["00_data", GENERATORS], "alone"),
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
-    "08_translation_for_segmentation": (["00_data"], "training"),
+    "08_translation_for_segmentation": (["00_data"], "alone"),
 }
 CORE = [name for name in NOTEBOOKS if name < "08"]
 

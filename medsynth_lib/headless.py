@@ -127,5 +127,15 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
+def silence_children() -> None:
+    """Only this process writes to its stdout: what a kernel prints comes from papermill, and once is enough.
+
+    (ipykernel sends what its own child processes print to the notebook, and to its stdout once more.)
+    """
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 if __name__ == "__main__":
+    silence_children()
     sys.exit(main(sys.argv[1:]))

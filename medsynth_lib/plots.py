@@ -56,8 +56,13 @@ def show_slices(slices: SliceSet, index=None, title: str = "") -> plt.Figure:
     return figure
 
 
-def show_grid(images: np.ndarray, labels=None, channel: int = 0, columns: int = 8, title: str = "") -> plt.Figure:
-    """Many pictures [N, C, H, W] of one channel side by side, with label outlines when labels [N, H, W] are given."""
+def show_grid(
+    images: np.ndarray, labels=None, channel: int = 0, columns: int = 8, title: str = "", label_names=()
+) -> plt.Figure:
+    """Many pictures [N, C, H, W] of one channel side by side, with label outlines when labels [N, H, W] are given.
+
+    `label_names` (background first) puts a key of the outlines below.
+    """
     images = np.asarray(images)
     labels = None if labels is None else np.asarray(labels)
     columns = min(columns, len(images))
@@ -71,11 +76,12 @@ def show_grid(images: np.ndarray, labels=None, channel: int = 0, columns: int = 
             show_image(ax, images[i, channel], None if labels is None else labels[i])
     if title:
         figure.suptitle(title, fontsize=11)
+    _key(figure, label_names, loc="outside lower center")
     return figure
 
 
 def show_side_by_side(sets: dict[str, SliceSet], count: int = 8, channel: int = -1, seed: int = 0) -> plt.Figure:
-    """One row per set, `count` slices drawn at random (not chosen), one channel, one intensity window."""
+    """One row per set, `count` slices drawn at random (not chosen), one channel, one intensity window; a label key."""
     figure, axes = plt.subplots(
         len(sets), count, figsize=(1.3 * count + 1, 1.35 * len(sets)), squeeze=False, layout="constrained"
     )
@@ -84,17 +90,21 @@ def show_side_by_side(sets: dict[str, SliceSet], count: int = 8, channel: int = 
         for ax, i in zip(row, drawn, strict=True):
             show_image(ax, slices.images[i, channel], None if slices.labels is None else slices.labels[i])
         row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=10)
+    _key(figure, next((s.label_names for s in sets.values() if s.labels is not None), ()), loc="outside lower center")
     return figure
 
 
 def label_legend(slices: SliceSet) -> plt.Figure:
     """A small key of the label colours."""
-    figure, ax = plt.subplots(figsize=(6, 0.4))
-    for k, name in enumerate(slices.label_names[1:], start=1):
-        ax.plot([], [], "s", color=LABEL_COLOURS[k], label=name)
-    ax.legend(ncol=len(slices.label_names), frameon=False, loc="center", fontsize=9)
-    ax.set_axis_off()
+    figure = plt.figure(figsize=(6, 0.4))
+    _key(figure, slices.label_names, loc="center")
     return figure
+
+
+def _key(figure: plt.Figure, label_names, loc: str) -> None:
+    squares = [plt.Line2D([], [], ls="", marker="s", color=colour) for colour in LABEL_COLOURS[1 : len(label_names)]]
+    if squares:
+        figure.legend(squares, label_names[1:], ncol=len(squares), frameon=False, loc=loc, fontsize=9)
 
 
 def read_lines(path: Path) -> list[dict]:

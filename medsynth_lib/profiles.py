@@ -89,7 +89,7 @@ class TranslationSizes:
     drawn_width: int  # of their generators
     few: tuple[int, ...]  # subjects in the arms with few; 0 = all
     scanner_steps: int  # optimiser steps of the arms on one channel (08, experiment 1): T1 shows lesions faintly
-    arm_steps: int  # of its other arms
+    arm_steps: int  # of its other arms; half of them for arms on drawn images and before fine-tuning
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ PROFILES = {
         stylegan=StyleGANSizes(
             24_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 20_000, 1, (8, 64), 5, 4, 4.0, ("stylegan2",)
         ),
-        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 500),
+        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
@@ -151,7 +151,7 @@ PROFILES = {
         vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
         stylegan=StyleGANSizes(60_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 50_000, 1, (8, 64), 5, 4, 4.0, FAMILY),
-        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 500),
+        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
@@ -165,7 +165,7 @@ PROFILES = {
             2_000_000, 64, 32, 256, 1, 1, 256, 2, 2.5e-3, 5.0, 500_000, 4, (32, 256), 14, 10, 2.0, FAMILY
         ),
         translation=TranslationSizes(
-            200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, (5, 10, 0), 8_000, 4_000
+            200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, (5, 10, 0), 8_000, 8_000
         ),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),

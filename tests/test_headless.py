@@ -109,3 +109,15 @@ def test_the_kernel_is_this_environment_and_knows_that_nobody_watches(folder, tm
 def test_usage(root):
     done = subprocess.run([sys.executable, "-m", "medsynth_lib.headless"], capture_output=True, text=True, cwd=root)
     assert done.returncode == 2 and "usage" in done.stdout
+
+
+def test_what_a_kernel_sends_to_stdout_itself_is_not_in_the_log_twice(folder, tmp_path):
+    """Child processes of a kernel (`side_by_side`) print to its stdout; ipykernel passes that on, and echoes it."""
+    folder("import subprocess, time", "subprocess.run(['echo', 'from a child'])", "time.sleep(1)")
+    program = (
+        "import sys; from pathlib import Path; from medsynth_lib import headless; headless.silence_children(); "
+        f"headless.FOLDER = Path({str(tmp_path / 'notebooks')!r}); "
+        f"sys.exit(headless.main(['01_vae', {str(tmp_path / 'out.ipynb')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("from a child") == 1

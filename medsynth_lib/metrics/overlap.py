@@ -14,6 +14,12 @@ def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     return 2 * int((predicted & truth).sum()) / total if total else float("nan")
 
 
+def iou(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union (Jaccard 1901) of boolean masks [N, H, W], per slice: [N]; NaN where both are empty."""
+    union = (predicted | truth).sum(axis=(1, 2))
+    return np.where(union > 0, (predicted & truth).sum(axis=(1, 2)) / np.maximum(union, 1), np.nan)
+
+
 def dice_per_subject(predicted, truth, subjects, n_labels: int):
     """Dice per subject on all of its slices together, never a mean over slices.
 

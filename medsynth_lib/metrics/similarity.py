@@ -6,6 +6,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from .fidelity import BACKGROUND
+from .statistics import per_subject
 
 RANGE = 2.0  # grey values go from -1 to 1
 
@@ -32,6 +33,4 @@ def similarity(pictures: np.ndarray, truth: np.ndarray, subjects, inside: np.nda
         maps = [structural_similarity(p, t, data_range=RANGE, full=True)[1] for p, t in zip(picture, true, strict=True)]
         psnr = 10 * np.log10(RANGE**2 / np.square(difference).mean()) if difference.any() else np.inf
         rows.append((psnr, np.mean([m[mask] for m in maps]), np.abs(difference).mean()))
-    subjects, values = np.asarray(subjects), np.array(rows)
-    of_subject = np.array([values[subjects == name].mean(axis=0) for name in dict.fromkeys(subjects)])
-    return dict(zip(("psnr", "ssim", "error"), of_subject.T, strict=True))
+    return dict(zip(("psnr", "ssim", "error"), per_subject(rows, subjects).T, strict=True))

@@ -37,6 +37,12 @@ def _complete(*arrays) -> tuple[list[np.ndarray], int]:
     return [a[keep] for a in arrays], int((~keep).sum())
 
 
+def per_subject(values, subjects) -> np.ndarray:
+    """Means [S, ...] of the values [N, ...] of each subject in `subjects` [N], in order of first appearance."""
+    values, subjects = np.asarray(values), np.asarray(subjects)
+    return np.array([values[subjects == name].mean(axis=0) for name in dict.fromkeys(subjects)])
+
+
 def bootstrap_mean(values, seed: int, resamples: int = 2000) -> dict:
     """Mean over subjects [S] with its 95 % percentile bootstrap interval (Efron & Tibshirani 1993).
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_dice
+from monai.metrics import compute_dice, compute_iou
 
-from medsynth_lib.metrics.overlap import dice, dice_per_subject
+from medsynth_lib.metrics.overlap import dice, dice_per_subject, iou
 
 
 def test_stacked_slices_agree_with_monai_in_3d():
@@ -55,3 +55,13 @@ def test_empty_masks_per_subject():
 def test_values_that_are_no_label_are_refused(value):
     with pytest.raises(ValueError, match="predicted masks hold values other than 0 ... 1; take the argmax"):
         dice_per_subject(np.full((2, 4, 4), value), np.zeros((2, 4, 4), np.uint8), ["a", "b"], 2)
+
+
+def test_iou_agrees_with_monai_and_is_open_where_both_are_empty():
+    rng = np.random.default_rng(1)
+    predicted, truth = rng.random((2, 5, 9, 9)) < 0.3
+    expected = compute_iou(*(torch.from_numpy(x)[:, None] for x in (predicted, truth)))[:, 0]
+    assert iou(predicted, truth) == pytest.approx(expected.numpy())
+    predicted[0], truth[0], truth[1] = False, False, False
+    found = iou(predicted, truth)
+    assert np.isnan(found[0]) and found[1] == 0

@@ -9,6 +9,7 @@ from medsynth_lib.metrics.statistics import (
     bootstrap_mean,
     paired_difference,
     paired_ratio,
+    per_subject,
     wilcoxon_holm,
 )
 
@@ -110,3 +111,8 @@ def test_the_binomial_interval_solves_its_defining_equations(successes, n):
     low, high = binomial_interval(successes, n)
     assert low == 0 if successes == 0 else np.isclose(stats.binom.sf(successes - 1, n, low), 0.025)
     assert high == 1 if successes == n else np.isclose(stats.binom.cdf(successes, n, high), 0.025)
+
+
+def test_each_subject_counts_once_in_order_of_appearance():
+    assert per_subject([1.0, 5.0, 3.0], ["b", "a", "b"]).tolist() == [2.0, 5.0]
+    assert per_subject(np.arange(6.0).reshape(3, 2), ["a", "a", "b"]).tolist() == [[1.0, 2.0], [4.0, 5.0]]

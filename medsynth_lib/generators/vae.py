@@ -129,6 +129,14 @@ class VAE(Method):
         return losses
 
     @torch.no_grad()
+    def latents(self, images: Tensor, labels: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
+        """{"mean", "log_variance"}: [N, latent] each, of q(z | x, y) for slices, on the CPU."""
+        parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        coded = (joint.encode(x, y, self.shape.labels).to(self.device) for x, y in parts)
+        mean, log_variance = zip(*(self.encoder(x) for x in coded), strict=True)
+        return {"mean": torch.cat(mean).float().cpu(), "log_variance": torch.cat(log_variance).float().cpu()}
+
+    @torch.no_grad()
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """images [B, C, H, W] and labels [B, H, W] of latents z [B, latent]."""
         return joint.decode(self.decoder(z.to(self.device)), self.shape.channels)

@@ -1,0 +1,125 @@
+"""Diffusion in the latent space of a VAE (Rombach et al. 2022; Pinaya et al. 2022). Taught in 05_ddpm.
+
+A VAE's samples fail where its prior does: N(0, I) is not how the encoder's z are spread. Here a second model learns how
+they are. A latent has a few dozen numbers where a picture has tens of thousands, so a small network sees thousands of
+them a second.
+
+    z ~ q(z | x, y),  u = (z - shift) / scale,  EDM on u;   a sample is the decoder's picture of shift + scale u
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..method import Method
+from .edm import Denoiser
+from .joint import Shape
+from .vae import VAE
+
+WARM_UP = 0.02  # share of the training over which the learning rate rises
+
+
+class ResidualMLP(nn.Module):
+    """F(u; level): latents [B, L], level [B] -> [B, L], through `blocks` residual blocks of `width` units."""
+
+    def __init__(self, latent: int, width: int, blocks: int):
+        super().__init__()
+        self.register_buffer("frequencies", 2.0 ** torch.linspace(-2, 4, width // 8) * math.pi)
+        self.first = nn.Linear(latent, width)
+        self.level = nn.Sequential(nn.Linear(2 * len(self.frequencies), width), nn.SiLU())
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            for _ in range(blocks)
+        )
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, latent))
+        nn.init.zeros_(self.last[1].weight)
+        nn.init.zeros_(self.last[1].bias)
+
+    def forward(self, u: Tensor, level: Tensor) -> Tensor:
+        waves = level[:, None] * self.frequencies
+        at = self.level(torch.cat([waves.sin(), waves.cos()], dim=1))
+        h = self.first(u)
+        for block in self.blocks:
+            h = h + block(h + at)
+        return self.last(h)
+
+
+class LatentDiffusion(Method):
+    """EDM on the standardised latents of a trained VAE, which is part of what is published.
+
+    vae     the VAE's config; its weights come by `of` or `load`
+    width, blocks   of the network on latents
+    """
+
+    name = "latent_diffusion"
+    settings = ("vae", "width", "blocks", "learning_rate", "solver_steps")
+    networks = ("denoiser",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        vae: dict,
+        width: int = 768,
+        blocks: int = 4,
+        learning_rate: float = 1e-3,
+        solver_steps: int = 20,
+    ):
+        self.shape, self.vae = Shape(channels, labels, size), vae
+        self.width, self.blocks = width, blocks
+        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+        self.autoencoder = VAE(**vae)
+        latent = self.autoencoder.latent
+        self.denoiser = Denoiser(ResidualMLP(latent, width, blocks), sigma_data=1.0)
+        # In the state of the network, so that they are saved, resumed and published with it.
+        self.denoiser.register_buffer("shift", torch.zeros(latent))
+        self.denoiser.register_buffer("scale", torch.ones(latent))
+
+    @classmethod
+    def of(cls, vae: VAE, latents: dict[str, Tensor], **settings) -> LatentDiffusion:
+        """On the latents (`vae.latents` of the training slices) of a trained VAE."""
+        model = cls(**vars(vae.shape), vae=vae.config(), **settings)
+        model.autoencoder.load(vae.weights())
+        mean, variance = latents["mean"], latents["log_variance"].exp()
+        model.denoiser.shift.copy_(mean.mean(0))
+        model.denoiser.scale.copy_((mean.var(0) + variance.mean(0)).sqrt())
+        return model
+
+    def optimisers(self) -> dict:
+        return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
+
+    def schedule(self, fraction: float) -> float:
+        return min(1.0, (fraction + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        """Batches are {"mean" [B, L], "log_variance" [B, L]} of q(z | x, y): z is drawn anew at every step."""
+        z = batch["mean"] + (0.5 * batch["log_variance"]).exp() * torch.randn_like(batch["mean"])
+        loss = self.denoiser.loss((z - self.denoiser.shift) / self.denoiser.scale).mean()
+        optimisers["denoiser"].zero_grad()
+        self.backward(loss)
+        optimisers["denoiser"].step()
+        return {"loss": loss}
+
+    def weights(self) -> dict[str, Tensor]:
+        return super().weights() | {f"autoencoder.{name}": value for name, value in self.autoencoder.weights().items()}
+
+    def load(self, weights: dict[str, Tensor]) -> LatentDiffusion:
+        own = "autoencoder."
+        self.autoencoder.load({k.removeprefix(own): v for k, v in weights.items() if k.startswith(own)})
+        return super().load(weights)
+
+    def to(self, device) -> LatentDiffusion:
+        self.autoencoder.to(device)
+        return super().to(device)
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W]."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(n, self.autoencoder.latent, generator=generator).to(self.device)
+        u = self.denoiser.solve(noise, steps or self.solver_steps)
+        return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)

@@ -37,6 +37,7 @@ _FACE = {
     "generators.stylegan3": ("StyleGAN3",),
     "generators.views": ("shift",),
     "generators.ddpm": ("DDPM",),
+    "generators.edm": ("EDM",),
     "generators.latent_diffusion": ("LatentDiffusion",),
     "translators": ("load_translator",),
     "translators.unpaired": ("halves", "of_channels", "unpaired", "with_negative"),

@@ -15,6 +15,7 @@ GENERATORS = {
     "stylegan2": ("stylegan2", "StyleGAN2"),
     "stylegan3": ("stylegan3", "StyleGAN3"),
     "ddpm": ("ddpm", "DDPM"),
+    "edm": ("edm", "EDM"),
     "latent_diffusion": ("latent_diffusion", "LatentDiffusion"),
 }
 

@@ -11,15 +11,16 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 from __future__ import annotations
 
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..method import Method
 from . import joint
+from .unet import FoldedUNet
 
 TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
 MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
+PREDICTIONS = ("sample", "epsilon", "v")
 WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
@@ -28,47 +29,37 @@ def noise_schedule() -> DDPMScheduler:
     return DDPMScheduler(num_train_timesteps=TIMESTEPS, beta_start=1e-4, beta_end=0.02, prediction_type="epsilon")
 
 
-class NoisePredictor(nn.Module):
+class NoisePredictor(FoldedUNet):
     """eps_theta(x_t, t) for joint pictures [B, C, H, W]; t is int64 [B].
 
-    Two things make a small U-Net affordable on a CPU:
-    - patch x patch pixels are folded into channels, so the U-Net works on a (H / patch)^2 grid;
-    - the U-Net draws its guess of the clean picture, and the noise follows exactly:
-      eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t). A folded patch of noise has as many free numbers as it has values
-      (128 at patch 4 with 8 channels), which 64 feature channels cannot carry: a U-Net that had to output noise, or v,
-      left every sample covered in it. A clean picture is smooth and fits through.
+    The U-Net draws one of three things, from which the noise follows exactly (`prediction`):
+    "sample"   the clean picture:              eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
+    "epsilon"  the noise itself (Ho et al.)
+    "v"        sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
+    On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
+    with 8 channels), which 64 feature channels cannot carry. A clean picture is smooth and fits through.
     """
 
-    def __init__(self, channels: int, size: int, patch: int, widths, layers: int, attention: bool):
-        super().__init__()
-        self.patch = patch
-        depth = len(widths)
-        self.unet = UNet2DModel(
-            sample_size=size // patch,
-            in_channels=channels * patch**2,
-            out_channels=channels * patch**2,
-            block_out_channels=tuple(widths),
-            layers_per_block=layers,
-            down_block_types=("DownBlock2D",) * (depth - 1) + ("AttnDownBlock2D" if attention else "DownBlock2D",),
-            up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * (depth - 1),
-            mid_block_type="UNetMidBlock2D",
-            add_attention=attention,
-            attention_head_dim=32,
-            norm_num_groups=8,
-        )
+    def __init__(self, *arguments, prediction: str = "sample"):
+        super().__init__(*arguments)
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
+        self.prediction = prediction
         self.register_buffer("alphas", noise_schedule().alphas_cumprod.clone(), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        clean = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), t).sample, self.patch)
+        drawn = super().forward(x, t).float()
         a = self.alphas[t].view(-1, 1, 1, 1)
-        return (x - a.sqrt() * clean.float()) / (1 - a).sqrt()
+        if self.prediction == "sample":
+            return (x - a.sqrt() * drawn) / (1 - a).sqrt()
+        return drawn if self.prediction == "epsilon" else a.sqrt() * drawn + (1 - a).sqrt() * x
 
 
 class DDPM(Method):
-    """Epsilon-prediction diffusion model over image and label."""
+    """Diffusion model over image and label; for `prediction` see NoisePredictor, for the others FoldedUNet."""
 
     name = "ddpm"
-    settings = ("patch", "widths", "layers", "attention", "learning_rate", "solver_steps")
+    settings = ("patch", "widths", "layers", "attention", "learning_rate", "solver_steps", "prediction")
     networks = ("predictor",)
 
     def __init__(
@@ -82,11 +73,14 @@ class DDPM(Method):
         attention: bool = False,
         learning_rate: float = 5e-4,
         solver_steps: int = 25,
+        prediction: str = "sample",
     ):
         self.shape = joint.Shape(channels, labels, size)
         self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
-        self.predictor = NoisePredictor(self.shape.joint, size, patch, widths, layers, attention)
+        self.prediction = prediction
+        sizes = (self.shape.joint, size, patch, widths, layers, attention)
+        self.predictor = NoisePredictor(*sizes, prediction=prediction)
         self.schedule_of_noise = noise_schedule()
 
     def optimisers(self) -> dict:

@@ -14,12 +14,17 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 from torch import Tensor, nn
 
+from ..method import Method
+from . import joint
+from .unet import FoldedUNet
+
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 LOG_MEAN, LOG_STD = -1.2, 1.2
+WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma) around `net`(x, ln(sigma) / 4, *condition) for data of deviation `sigma_data`; x [B, ...], sigma [B]."""
+    """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B]."""
 
     def __init__(self, net: nn.Module, sigma_data: float):
         super().__init__()
@@ -77,3 +82,57 @@ def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
     solver.set_timesteps(steps)
     solver.set_begin_index(0)
     return solver
+
+
+class EDM(Method):
+    """EDM over joint pictures; `sigma_data` is their deviation (`deviation`), the rest is FoldedUNet's."""
+
+    name = "edm"
+    settings = ("sigma_data", "patch", "widths", "layers", "attention", "learning_rate", "solver_steps")
+    networks = ("denoiser",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        sigma_data: float,
+        patch: int = 4,
+        widths: tuple[int, ...] = (96, 128, 160),
+        layers: int = 1,
+        attention: bool = False,
+        learning_rate: float = 5e-4,
+        solver_steps: int = 20,
+    ):
+        self.shape, self.sigma_data = joint.Shape(channels, labels, size), sigma_data
+        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
+        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+        unet = FoldedUNet(self.shape.joint, size, patch, widths, layers, attention)
+        self.denoiser = Denoiser(unet, sigma_data)
+
+    def optimisers(self) -> dict:
+        return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
+
+    def schedule(self, fraction: float) -> float:
+        return min(1.0, (fraction + 1e-3) / WARM_UP) * (1 - 0.9 * fraction)
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        clean = joint.encode(batch["images"], batch["labels"], self.shape.labels)
+        loss = self.denoiser.loss(clean).mean()
+        optimisers["denoiser"].zero_grad()
+        self.backward(loss)
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        optimisers["denoiser"].step()
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W]."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
+        return joint.decode(self.denoiser.solve(noise.to(self.device), steps or self.solver_steps), self.shape.channels)
+
+
+def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
+    """The sigma_data of joint pictures of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square."""
+    return float(joint.encode(tensors["images"], tensors["labels"], n_labels).square().mean().sqrt())

@@ -75,14 +75,19 @@ def decode_coded_channel(coded: Tensor) -> Tensor:
     return ((value > 0.5).to(torch.uint8) + (value > 1.5) + (value > 3.0)).to(torch.uint8)
 
 
-def to_slices(images: Tensor, labels: Tensor, like: SliceSet, generator: str) -> SliceSet:
-    """A synthetic SliceSet with the metadata of `like`; every slice is its own synthetic subject."""
-    n = len(images)
-    majority = labels.flatten(1).mode(dim=1).values.numpy().astype(np.int64) if like.classes is not None else None
+def to_slices(images, labels, like: SliceSet, generator: str) -> SliceSet:
+    """A synthetic SliceSet of images [N, C, H, W] and labels [N, H, W], with the metadata of `like`.
+
+    Every slice is its own synthetic subject.
+    """
+    n, images, labels = len(images), np.asarray(images), np.asarray(labels)
+    majority = None
+    if like.classes is not None:
+        majority = np.array([np.bincount(plane.ravel()).argmax() for plane in labels], dtype=np.int64)
     return replace(
         like,
-        images=images.numpy().astype(np.float32),
-        labels=labels.numpy() if like.labels is not None else None,
+        images=images.astype(np.float32, copy=False),
+        labels=labels if like.labels is not None else None,
         classes=majority,
         subjects=np.array([f"{generator}-{i:06d}" for i in range(n)]),
         levels=np.zeros(n, dtype=np.int64),

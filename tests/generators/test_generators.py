@@ -7,6 +7,7 @@ import medsynth_lib as ms
 from medsynth_lib.checkpoints import CheckpointError
 from medsynth_lib.generators import GENERATORS, load_generator
 
+VAE = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 4}
 SMALL = {
     "vae": lambda: ms.VAE(1, 2, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(1, 2, 16, width=8, latent=4),
@@ -15,6 +16,8 @@ SMALL = {
     "stylegan2": lambda: ms.StyleGAN2(1, 2, 16, width=8, most=8, latent=4),
     "stylegan3": lambda: ms.StyleGAN3(1, 2, 16, width=8, most=8, latent=4, depth=3, margin=4),
     "ddpm": lambda: ms.DDPM(1, 2, 16, patch=2, widths=(8, 16), layers=1, solver_steps=3),
+    "edm": lambda: ms.EDM(1, 2, 16, 0.7, patch=2, widths=(8, 16), layers=1, solver_steps=3),
+    "latent_diffusion": lambda: ms.LatentDiffusion(1, 2, 16, VAE, width=16, blocks=1, solver_steps=3),
 }
 
 
@@ -27,6 +30,8 @@ def test_trained_published_loaded_samples_the_same(name, tmp_path):
     torch.manual_seed(0)
     method = SMALL[name]()
     tensors = {"images": torch.rand(8, 1, 16, 16) * 2 - 1, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
+    if name == "latent_diffusion":  # its data are latents
+        tensors = {"mean": torch.randn(8, 4), "log_variance": torch.zeros(8, 4)}
     record = ms.fit(method, tensors, tmp_path, images=16, batch_size=4, seed=0, ema_images=10)
     loaded = load_generator(tmp_path)
     assert loaded.parameters() == record["parameters"] == method.parameters()

@@ -1,0 +1,39 @@
+"""diffusers' U-Net on folded pictures: what every diffusion model of pictures here is built from."""
+
+from __future__ import annotations
+
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FoldedUNet(nn.Module):
+    """Pictures [B, C, H, W] and a noise level [B] -> pictures [B, C', H, W] (C' = C unless `outputs` says otherwise).
+
+    patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
+    a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
+    the lowest level only.
+    """
+
+    def __init__(
+        self, channels: int, size: int, patch: int, widths, layers: int, attention: bool, outputs: int | None = None
+    ):
+        super().__init__()
+        self.patch = patch
+        depth = len(widths)
+        self.unet = UNet2DModel(
+            sample_size=size // patch,
+            in_channels=channels * patch**2,
+            out_channels=(outputs or channels) * patch**2,
+            block_out_channels=tuple(widths),
+            layers_per_block=layers,
+            down_block_types=("DownBlock2D",) * (depth - 1) + ("AttnDownBlock2D" if attention else "DownBlock2D",),
+            up_block_types=("AttnUpBlock2D" if attention else "UpBlock2D",) + ("UpBlock2D",) * (depth - 1),
+            mid_block_type="UNetMidBlock2D",
+            add_attention=attention,
+            attention_head_dim=32,
+            norm_num_groups=8,
+        )
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), level).sample, self.patch)

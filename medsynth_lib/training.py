@@ -84,6 +84,7 @@ def fit(
     seed: int,
     augment=None,  # function(batch) -> batch, on the device, seeded by the step
     ema_images: float | None = None,  # half-life of the weight average, in images; None = no averaging
+    other_emas: tuple[float, ...] = (),  # half-lives of further averages, written to ema-<half-life>/ to compare with
     monitor=None,  # function(method) -> {name: number}, called LOOKS times with averaged weights
     force: bool = False,  # train anew although a finished model lies in the folder
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -107,6 +108,7 @@ def fit(
         "batch_size": batch_size,
         "seed": seed,
         "ema_images": ema_images,
+        "other_emas": list(other_emas),
         "augment": getattr(augment, "__name__", None),
         "monitored": monitor is not None,
         "world_size": fabric.world_size,
@@ -124,12 +126,14 @@ def fit(
     # ---- networks, optimisers, average, resume
     optimisers = method.to(fabric.device).optimisers()
     originals, averaged = method.parts(), method.averaged if method.averaged is not None else method.networks
-    ema = EMA({name: originals[name] for name in averaged}, ema_images) if ema_images else None
+    half_lives = [*([ema_images] if ema_images else []), *other_emas]
+    emas = {length: EMA({name: originals[name] for name in averaged}, length) for length in half_lives}
+    ema = emas.get(ema_images)
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
     state_path = folder / "state" / "state.pt"
-    step, seen, seconds = _resume(state_path, key, originals, optimisers, ema, fabric.device, force)
+    step, seen, seconds = _resume(state_path, key, originals, optimisers, emas, fabric.device, force)
     if not step and fabric.is_global_zero:
         shutil.rmtree(folder / "state", ignore_errors=True)  # what another training left
     for name, net in originals.items():
@@ -161,8 +165,8 @@ def fit(
         losses = method.step(batch, wrapped, fraction)
         step, seen = step + 1, seen + count
         history.append((step, list(losses), torch.stack([value.detach().float() for value in losses.values()])))
-        if ema:
-            ema.update(seen, count)
+        for each in emas.values():
+            each.update(seen, count)
         if before * TICKS // total == seen * TICKS // total:
             continue
         # ---- a tick: the only place where the host waits for the device
@@ -177,7 +181,7 @@ def fit(
             where = {"step": step, "images": seen, "seconds": spent}
             _look(monitor, method, ema, looks, where, folder / "state")
         if time.monotonic() - last_saved >= checkpoint_seconds and seen < total:
-            save_state(state_path, _state(key, step, seen, spent, originals, optimisers, ema))
+            save_state(state_path, _state(key, step, seen, spent, originals, optimisers, emas))
             last_saved = time.monotonic()
     progress.close()
     for file in (stats, looks):
@@ -189,6 +193,11 @@ def fit(
     for name, net in originals.items():
         setattr(method, name, net)
     del method.backward, method.no_sync  # back to the class's own
+    others = {}
+    for length in other_emas:
+        emas[length].swap()
+        others[length] = {name: value.detach().cpu().clone() for name, value in method.weights().items()}
+        emas[length].swap()
     if ema:
         ema.swap()
     published = _load_best(method, folder / "state", seen) if monitor else seen
@@ -209,7 +218,10 @@ def fit(
         "losses": means,
     }
     if fabric.is_global_zero:
-        save_weights(folder, method.weights(), {"key": key, "plan": plan, "record": record})
+        config = {"key": key, "plan": plan, "record": record}
+        for length, weights in others.items():
+            save_weights(folder / f"ema-{length:g}", weights, config | {"ema_images": length})
+        save_weights(folder, method.weights(), config)
         shutil.rmtree(folder / "state", ignore_errors=True)
     fabric.barrier()
     return record
@@ -248,7 +260,7 @@ def _finished(folder: Path, key: str):
     return (weights, config["record"]) if config.get("key") == key else None
 
 
-def _resume(path, key, networks, optimisers, ema, device, force) -> tuple[int, int, float]:
+def _resume(path, key, networks, optimisers, emas, device, force) -> tuple[int, int, float]:
     """Load the state at `path` if it belongs to this training; returns (steps done, images seen, seconds spent)."""
     if force or not path.is_file():
         return 0, 0, 0.0
@@ -260,13 +272,13 @@ def _resume(path, key, networks, optimisers, ema, device, force) -> tuple[int, i
         net.load_state_dict(state["networks"][name])
     for name, optimiser in optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
-    if ema:
-        for name, value in state["ema"].items():
+    for length, ema in emas.items():
+        for name, value in state["emas"][str(length)].items():
             ema.average[name].copy_(value)
     return state["step"], state["seen"], state["seconds"]
 
 
-def _state(key, step, seen, seconds, networks, optimisers, ema) -> dict:
+def _state(key, step, seen, seconds, networks, optimisers, emas) -> dict:
     return {
         "key": key,
         "step": step,
@@ -274,7 +286,7 @@ def _state(key, step, seen, seconds, networks, optimisers, ema) -> dict:
         "seconds": seconds,
         "networks": {name: net.state_dict() for name, net in networks.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-        "ema": ema.average if ema else {},
+        "emas": {str(length): ema.average for length, ema in emas.items()},
     }
 
 

@@ -13,6 +13,7 @@ import medsynth_lib as ms  # imports a method's own library (MONAI, diffusers) o
 from medsynth_lib.segmenters.augment import augment
 
 STEPS, BATCH = 12, 4
+VAE = {"channels": 2, "labels": 3, "size": 16, "width": 8, "latent": 4}
 METHODS = {
     "vae": lambda: ms.VAE(2, 3, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(2, 3, 16, width=8, latent=4),
@@ -21,6 +22,8 @@ METHODS = {
     "stylegan2": lambda: ms.StyleGAN2(2, 3, 16, width=8, most=8, latent=4, ada_images=100, path_length=True),
     "stylegan3": lambda: ms.StyleGAN3(2, 3, 16, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
     "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
+    "edm": lambda: ms.EDM(2, 3, 16, 0.7, patch=2, widths=(8, 16), layers=1),
+    "latent_diffusion": lambda: ms.LatentDiffusion(2, 3, 16, VAE, width=16, blocks=1),
     "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
     "cyclegan": lambda: ms.CycleGAN(1, 16, width=4, blocks=1, levels=1, pool=9),
     "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, 16, width=4, blocks=1, patch=2, levels=1, pool=9),
@@ -33,7 +36,8 @@ def data():
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(10, 2, 16, 16, generator=generator) * 2 - 1
     labels = (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)
-    return {"images": images, "labels": labels, "a": images[:, :1], "b": images[:, 1:]}
+    latents = {"mean": images[:, 0, 0, :4], "log_variance": images[:, 1, 0, :4]}
+    return {"images": images, "labels": labels, "a": images[:, :1], "b": images[:, 1:]} | latents
 
 
 def main(name: str, folder: str, kill_at: int) -> None:
@@ -57,6 +61,7 @@ def main(name: str, folder: str, kill_at: int) -> None:
         batch_size=BATCH,
         seed=3,
         ema_images=20,
+        other_emas=(5.0,) if name == "ddpm" else (),
         augment=augment if name == "unet" else None,
         checkpoint_seconds=0.0,
     )

@@ -18,9 +18,7 @@ def test_a_pipeline_opened_by_diffusers_samples_what_we_sample(prediction, tmp_p
     drawn = pipeline(4, torch.Generator().manual_seed(5), num_inference_steps=6, output_type="np").images
     images, labels = unfolded(drawn, patch=2, channels=2)
 
-    scheduler = DDPMScheduler.from_config(
-        ddpm.schedule_of_noise.config
-    )  # ours always predicts noise
+    scheduler = DDPMScheduler.from_config(ddpm.schedule_of_noise.config)  # ours always predicts noise
     scheduler.set_timesteps(6)
     generator = torch.Generator().manual_seed(5)
     folded = torch.randn(4, 20, 8, 8, generator=generator)

@@ -19,7 +19,7 @@ NOTEBOOKS = {
     "02_dcgan": (["00_data"], "generator"),
     "03_stylegan": (["00_data"], "generator"),
     "04_cyclegan": (["00_data"], "training"),
-    "05_ddpm": (["00_data"], "generator"),
+    "05_ddpm": (["00_data", "01_vae"], "generator"),
     "06_segmentation": (["00_data", GENERATORS], "alone"),
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
     "08_translation_for_segmentation": (["00_data"], "alone"),

@@ -72,6 +72,30 @@ class DDPMSizes:
 
 
 @dataclass(frozen=True)
+class RaceSizes:
+    """What notebook 05 compares besides its main training."""
+
+    images: int  # images seen by each of the short trainings
+    few_subjects: int  # people of the training that is meant to remember them
+    few_images: int  # images it sees
+    looks: int  # samples by which is judged
+    nfe: tuple[int, ...]  # network evaluations at which samplers are compared
+    ancestral: int  # steps of the yardstick, Ho et al.'s sampler
+
+
+@dataclass(frozen=True)
+class LatentSizes:
+    """The sharp VAE of notebook 01 and the diffusion on its latents in 05."""
+
+    latent: int  # dimensions of z
+    beta: float  # weight of the VAE's KL term
+    width: int
+    blocks: int
+    images: int  # latents seen
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class TranslationSizes:
     """CycleGAN in notebooks 04 and 08, and the experiments of 08."""
 
@@ -109,6 +133,8 @@ class Profile:
     stylegan: StyleGANSizes
     translation: TranslationSizes
     ddpm: DDPMSizes
+    race: RaceSizes
+    latent: LatentSizes
     segmentation: SegmentationSizes
     synthetic: int  # slices that each generator writes to disk
     bootstrap: int  # resamples of a confidence interval
@@ -127,6 +153,8 @@ PROFILES = {
         stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
         translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, (3, 0), 4, 4),
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
+        race=RaceSizes(64, 3, 64, 16, (4, 8), 16),
+        latent=LatentSizes(16, 0.3, 32, 1, 640, 16),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
         bootstrap=200,
@@ -140,6 +168,8 @@ PROFILES = {
         ),
         translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
+        race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(128, 0.3, 768, 4, 400_000, 256),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
@@ -153,6 +183,8 @@ PROFILES = {
         stylegan=StyleGANSizes(60_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 50_000, 1, (8, 64), 5, 4, 4.0, FAMILY),
         translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
+        race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(128, 0.3, 768, 4, 400_000, 256),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -168,6 +200,8 @@ PROFILES = {
             200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, (5, 10, 0), 8_000, 8_000
         ),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
+        race=RaceSizes(300_000, 20, 1_000_000, 1_000, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(512, 0.3, 1_024, 6, 5_000_000, 512),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
         bootstrap=2000,
@@ -183,6 +217,8 @@ PROFILES = {
             1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, (5, 10, 0), 50_000, 50_000
         ),
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
+        race=RaceSizes(1_000_000, 20, 3_000_000, 2_000, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(1_024, 0.3, 2_048, 8, 50_000_000, 1_024),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,
         bootstrap=2000,

@@ -60,25 +60,21 @@ def draw(method, n: int, seed: int, shards: Path, worker: int = 0, workers: int 
 
     Always with one thread, since sums of another number of threads may differ in the last bit.
     """
-    mine = range(worker, _count(n), workers)
-    progress = Progress(f"{method.name} samples", sum(min(SHARD, n - k * SHARD) for k in mine))
-    seconds, done, drawn = 0.0, 0, 0
+    mine = {shards / f"{k:06d}.npz": k for k in range(worker, _count(n), workers)}
+    sizes = {path: min(SHARD, n - k * SHARD) for path, k in mine.items()}
+    missing = [path for path in mine if not path.is_file()][:only]
+    done = sum(sizes.values()) - sum(sizes[path] for path in missing)
+    progress, started = Progress(f"{method.name} samples", sum(sizes.values()), initial=done), time.monotonic()
     with _one_thread():
-        for k in mine:
-            path, size = shards / f"{k:06d}.npz", min(SHARD, n - k * SHARD)
-            if not path.is_file():
-                if drawn == only:
-                    break
-                started = time.monotonic()
-                images, labels = method.sample(size, step_seed(seed, k, purpose="sample"))
-                images, labels = images.cpu().numpy().astype(np.float32), labels.cpu().numpy()
-                write_atomically(path, lambda part, i=images, m=labels: _write_npz(part, i, m))
-                seconds, drawn = seconds + time.monotonic() - started, drawn + 1
-            done += size
+        for path in missing:
+            images, labels = method.sample(sizes[path], step_seed(seed, mine[path], purpose="sample"))
+            images, labels = images.cpu().numpy().astype(np.float32), labels.cpu().numpy()
+            write_atomically(path, lambda part, i=images, m=labels: _write_npz(part, i, m))
+            done += sizes[path]
             if only is None:
                 progress.update(done)
     progress.close()
-    return seconds / max(drawn, 1)
+    return (time.monotonic() - started) / max(len(missing), 1)
 
 
 def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path) -> SliceSet:

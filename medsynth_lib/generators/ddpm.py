@@ -11,7 +11,13 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 from __future__ import annotations
 
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 from torch import Tensor, nn
 
 from ..method import Method
@@ -21,6 +27,17 @@ from .unet import FoldedUNet
 TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
 MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
 PREDICTIONS = ("sample", "epsilon", "v")
+EVEN = {"timestep_spacing": "trailing"}  # even steps in t that begin at pure noise
+SOLVERS = {
+    "DDPM": (DDPMScheduler, EVEN | {"clip_sample": False}),
+    "DDIM": (DDIMScheduler, EVEN | {"clip_sample": False}),
+    "DPM-Solver++": (
+        DPMSolverMultistepScheduler,
+        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_lu_lambdas": True},
+    ),
+    "UniPC": (UniPCMultistepScheduler, EVEN),
+    "Heun": (HeunDiscreteScheduler, EVEN),
+}
 WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
@@ -112,27 +129,32 @@ class DDPM(Method):
         optimiser.step()
         return losses
 
-    def solver(self, steps: int | None = None) -> DPMSolverMultistepScheduler:
-        """DPM-Solver++(2M), its steps spaced evenly in log signal-to-noise ratio (Lu et al. 2022).
+    def solver(self, steps: int | None = None, kind: str = "DPM-Solver++"):
+        """A scheduler of diffusers with its steps set; it asks the network len(timesteps) times (Heun: 2 steps - 1).
 
-        Even steps in t spend almost none near the clean picture and return too little variance; this spacing returns
-        a known Gaussian's deviation within 5 % (tests/generators/test_ddpm.py).
+        "DDPM" (ancestral), "DDIM" (Song et al. 2021), "UniPC" (Zhao et al. 2023), "Heun" (Karras et al. 2022), or
+        "DPM-Solver++" (2M; Lu et al. 2022), its steps spaced evenly in log signal-to-noise ratio: even steps in t spend
+        almost none near the clean picture and return too little variance; this spacing returns a known Gaussian's
+        deviation within 5 % (tests/generators/test_ddpm.py). KeyError for another kind.
         """
-        solver = DPMSolverMultistepScheduler.from_config(
-            self.schedule_of_noise.config, algorithm_type="dpmsolver++", solver_order=2, use_lu_lambdas=True
-        )
+        solver_class, more = SOLVERS[kind]
+        solver = solver_class.from_config(self.schedule_of_noise.config, **more)
         solver.set_timesteps(steps or self.solver_steps)
-        solver.set_begin_index(0)
+        if hasattr(solver, "set_begin_index"):
+            solver.set_begin_index(0)
         return solver
 
     @torch.no_grad()
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
-        """n images and labels; `scheduler` (with its timesteps set) replaces the default solver."""
+        """n images and labels; `scheduler` (of diffusers, its timesteps set) replaces the default solver."""
         scheduler = scheduler or self.solver(steps)
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator).to(self.device)
+        x = x * scheduler.init_noise_sigma  # 1 but for those (Heun) whose noise is not shrunk into x
+        # Only ancestral samplers (DDPM) draw noise; then from this generator, so that a seed is a sample.
+        own = {"generator": generator} if isinstance(scheduler, DDPMScheduler) else {}
         for t in scheduler.timesteps:
-            eps = self.predictor(x, t.to(self.device).long().expand(n))
-            # Only ancestral samplers (DDPM) draw noise; then from this generator, so that a seed is a sample.
-            x = scheduler.step(eps, t, x, generator=generator).prev_sample
+            given = scheduler.scale_model_input(x, t)
+            eps = self.predictor(given, t.to(self.device).long().expand(n))
+            x = scheduler.step(eps, t, x, **own).prev_sample
         return joint.decode(x, self.shape.channels)

@@ -18,8 +18,8 @@ def against(training: SliceSet, holdout: SliceSet, seed: int, n: int = 256):
     layout = LayoutSpace(training.images)
     real, coarse = space(holdout.images), layout(holdout.images)
 
-    def judge(method) -> dict[str, float]:
-        images = method.sample(max(n, 2 * real.shape[1]), seed)[0].cpu().numpy()
+    def judge(method, **how) -> dict[str, float]:
+        images = method.sample(max(n, 2 * real.shape[1]), seed, **how)[0].cpu().numpy()
         variety = neighbour_measures(coarse, layout(images))
         distance = frechet_distance(space(images), real)
         name = "distance" if method.publishable() else "distance_growing"

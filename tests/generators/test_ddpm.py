@@ -46,8 +46,19 @@ def test_losses_against_hand_values(ddpm):
     assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("steps", "s"), [(10, 0.3), (20, 0.1), (20, 0.3)])
-def test_solver_reaches_a_known_gaussian(ddpm, steps, s):
+@pytest.mark.parametrize(
+    ("kind", "steps", "s"),
+    [
+        ("DPM-Solver++", 10, 0.3),
+        ("DPM-Solver++", 20, 0.1),
+        ("DPM-Solver++", 20, 0.3),
+        ("UniPC", 50, 0.3),
+        ("Heun", 50, 0.3),
+        ("DDIM", 200, 0.3),
+        ("DDPM", 1000, 0.3),
+    ],
+)
+def test_solvers_reach_a_known_gaussian(ddpm, kind, steps, s):
     """For data N(m, s^2) the best noise guess is known in closed form; its samples must have mean m and deviation s."""
     m = 0.3
     alphas = noise_schedule().alphas_cumprod
@@ -57,7 +68,7 @@ def test_solver_reaches_a_known_gaussian(ddpm, steps, s):
         return (1 - a).sqrt() * (x - a.sqrt() * m) / (a * s**2 + 1 - a)
 
     ddpm.predictor.forward = exact
-    images, _ = ddpm.sample(64, seed=0, steps=steps)
+    images, _ = ddpm.sample(64, seed=0, scheduler=ddpm.solver(steps, kind))
     assert images.mean().item() == pytest.approx(m, abs=0.01)
     assert images.std().item() == pytest.approx(s, rel=0.05)
 
@@ -67,3 +78,27 @@ def test_samples_have_the_joint_shape_and_follow_the_seed(ddpm):
     assert images.shape == (3, 2, 16, 16) and labels.shape == (3, 16, 16)
     assert torch.isfinite(images).all() and labels.max() <= 2
     assert torch.equal(images, ddpm.sample(3, seed=4)[0])
+
+
+def test_evaluations_are_counted_by_the_timesteps(ddpm):
+    calls, predictor = [], ddpm.predictor.forward
+    ddpm.predictor.forward = lambda x, t: calls.append(1) or predictor(x, t)
+    for kind, steps, nfe in (("DPM-Solver++", 6, 6), ("Heun", 6, 11), ("DDPM", 9, 9)):
+        calls.clear()
+        solver = ddpm.solver(steps, kind)
+        ddpm.sample(2, seed=0, scheduler=solver)
+        assert len(calls) == nfe == len(solver.timesteps)
+
+
+def test_all_predictions_say_the_same_noise_when_they_are_right(ddpm, monkeypatch):
+    x0, eps = torch.randn(3, 5, 16, 16), torch.randn(3, 5, 16, 16)
+    t = torch.tensor([10, 500, 990])
+    a = noise_schedule().alphas_cumprod[t].view(-1, 1, 1, 1)
+    answers = {"sample": x0, "epsilon": eps, "v": a.sqrt() * eps - (1 - a).sqrt() * x0}
+    for prediction, right in answers.items():
+        answer = type("Answer", (), {"sample": torch.nn.functional.pixel_unshuffle(right, 2)})
+        ddpm = DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction=prediction)
+        monkeypatch.setattr(ddpm.predictor.unet, "forward", lambda x, t, answer=answer: answer)
+        assert torch.allclose(ddpm.predictor(a.sqrt() * x0 + (1 - a).sqrt() * eps, t), eps, atol=1e-3)
+    with pytest.raises(ValueError, match="unknown prediction 'x'"):
+        DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction="x")

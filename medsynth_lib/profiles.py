@@ -111,6 +111,7 @@ class TranslationSizes:
     pool: int  # fakes kept for the discriminators
     drawn_images: int  # pictures seen by pix2pix and SPADE, which draw from masks
     drawn_width: int  # of their generators
+    drawn_learning_rate: float
     few: tuple[int, ...]  # subjects in the arms with few; 0 = all
     scanner_steps: int  # optimiser steps of the arms on one channel (08, experiment 1): T1 shows lesions faintly
     arm_steps: int  # of its other arms; half of them for arms on drawn images and before fine-tuning
@@ -151,7 +152,7 @@ PROFILES = {
         vae=VAESizes(640, 16, 8, 16, 1.0, 2e-3),
         dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
         stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
-        translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, (3, 0), 4, 4),
+        translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, 6e-4, (3, 0), 4, 4),
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
         race=RaceSizes(64, 3, 64, 16, (4, 8), 16),
         latent=LatentSizes(16, 0.3, 32, 1, 640, 16),
@@ -166,7 +167,9 @@ PROFILES = {
         stylegan=StyleGANSizes(
             24_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 20_000, 1, (8, 64), 5, 4, 4.0, ("stylegan2",)
         ),
-        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
+        translation=TranslationSizes(
+            4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
+        ),
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(128, 0.3, 768, 4, 400_000, 256),
@@ -181,7 +184,9 @@ PROFILES = {
         vae=VAESizes(320_000, 16, 32, 64, 12.0, 2e-3),
         dcgan=DCGANSizes(240_000, 16, 16, 64, 1e-3, 8_000),
         stylegan=StyleGANSizes(60_000, 8, 16, 128, 2, 4, 64, 2, 3.5e-3, 2.0, 50_000, 1, (8, 64), 5, 4, 4.0, FAMILY),
-        translation=TranslationSizes(4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 4_000, 8, (5, 10, 0), 1_500, 1_000),
+        translation=TranslationSizes(
+            4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
+        ),
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(128, 0.3, 768, 4, 400_000, 256),
@@ -197,7 +202,7 @@ PROFILES = {
             2_000_000, 64, 32, 256, 1, 1, 256, 2, 2.5e-3, 5.0, 500_000, 4, (32, 256), 14, 10, 2.0, FAMILY
         ),
         translation=TranslationSizes(
-            200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, (5, 10, 0), 8_000, 8_000
+            200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, 2e-4, (5, 10, 0), 8_000, 8_000
         ),
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         race=RaceSizes(300_000, 20, 1_000_000, 1_000, (5, 10, 20, 50), 1_000),
@@ -214,7 +219,7 @@ PROFILES = {
             25_000_000, 32, 32, 512, 1, 1, 512, 8, 2.5e-3, 8.0, 500_000, 4, (32, 512), 14, 10, 2.0, FAMILY
         ),
         translation=TranslationSizes(
-            1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, (5, 10, 0), 50_000, 50_000
+            1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, 2e-4, (5, 10, 0), 50_000, 50_000
         ),
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
         race=RaceSizes(1_000_000, 20, 3_000_000, 2_000, (5, 10, 20, 50), 1_000),

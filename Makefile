@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lab student strip clean known
+.PHONY: help reproduce test bench lab student strip clean known
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
@@ -29,6 +29,9 @@ reproduce: known .venv/.stamp  ## run the notebooks, print the results table and
 
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
 	@$(RUN) -m pytest
+
+bench: .venv/.stamp  ## images/s of the training loop beside other loops, on this machine
+	@$(RUN) benchmarks/training_loop.py
 
 lab: .venv/.stamp  ## JupyterLab on the notebooks
 	@$(RUN) -m jupyterlab notebooks

@@ -39,6 +39,8 @@ _FACE = {
     "generators.ddpm": ("DDPM",),
     "generators.edm": ("EDM",),
     "generators.latent_diffusion": ("LatentDiffusion",),
+    "generators.autoencoder": ("Autoencoder",),
+    "generators.spatial_diffusion": ("SpatialDiffusion", "lesion_edges", "lesion_kinds"),
     "translators": ("load_translator",),
     "translators.unpaired": ("halves", "of_channels", "unpaired", "with_negative"),
     "translators.masks": ("edited", "with_head", "without_head"),

@@ -96,6 +96,24 @@ class LatentSizes:
 
 
 @dataclass(frozen=True)
+class SpatialSizes:
+    """The two stages of notebook 09."""
+
+    coder_images: int  # images seen by the autoencoder
+    coder_width: int
+    latent: int  # channels of the code
+    patch: int  # folded into channels before the autoencoder
+    images: int  # codes seen by the diffusion model
+    batch_size: int
+    widths: tuple[int, ...]  # of its U-Net
+    layers: int
+    attention: bool
+    groups: int  # of lesion sizes that can be asked for
+    looks: int  # samples by which is judged
+    compared: tuple[int, ...]  # image sizes whose cost is compared
+
+
+@dataclass(frozen=True)
 class TranslationSizes:
     """CycleGAN in notebooks 04 and 08, and the experiments of 08."""
 
@@ -136,6 +154,7 @@ class Profile:
     ddpm: DDPMSizes
     race: RaceSizes
     latent: LatentSizes
+    spatial: SpatialSizes
     segmentation: SegmentationSizes
     synthetic: int  # slices that each generator writes to disk
     bootstrap: int  # resamples of a confidence interval
@@ -156,6 +175,7 @@ PROFILES = {
         ddpm=DDPMSizes(160, 16, 2, (16, 32), 1, False, 1e-3, 10),
         race=RaceSizes(64, 3, 64, 16, (4, 8), 16),
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
+        spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, 2, 16, (16, 32)),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
         bootstrap=200,
@@ -173,6 +193,7 @@ PROFILES = {
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
+        spatial=SpatialSizes(16_000, 32, 4, 2, 40_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
@@ -190,6 +211,7 @@ PROFILES = {
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
+        spatial=SpatialSizes(16_000, 32, 4, 2, 40_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -207,6 +229,7 @@ PROFILES = {
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         race=RaceSizes(300_000, 20, 1_000_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
+        spatial=SpatialSizes(1_000_000, 64, 4, 1, 5_000_000, 256, (128, 256), 2, True, 3, 2_000, (64, 128, 256)),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
         bootstrap=2000,
@@ -224,6 +247,9 @@ PROFILES = {
         ddpm=DDPMSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 1e-4, 30),
         race=RaceSizes(1_000_000, 20, 3_000_000, 2_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(1_024, 1.0, 2_048, 8, 50_000_000, 1_024),
+        spatial=SpatialSizes(
+            5_000_000, 64, 4, 2, 20_000_000, 256, (128, 256, 256), 2, True, 3, 10_000, (128, 256, 512)
+        ),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,
         bootstrap=2000,
@@ -254,6 +280,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "06_segmentation": 0.3,
         "07_evaluation": 0.3,
         "08_translation_for_segmentation": 0.3,
+        "09_latent_diffusion": 0.3,
         "together": 2.5,
     },
     "demo": {
@@ -265,7 +292,8 @@ MINUTES: dict[str, dict[str, float]] = {
         "05_ddpm": 11,
         "06_segmentation": 19,
         "07_evaluation": 2,
-        "08_translation_for_segmentation": 32,
+        "08_translation_for_segmentation": 24,
+        "09_latent_diffusion": 15,
         "together": 45,
     },
     "reference": {},

@@ -24,6 +24,7 @@ METHODS = {
     "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
     "edm": lambda: ms.EDM(2, 3, 16, 0.7, patch=2, widths=(8, 16), layers=1),
     "latent_diffusion": lambda: ms.LatentDiffusion(2, 3, 16, VAE, width=16, blocks=1),
+    "autoencoder": lambda: ms.Autoencoder(2, 3, 16, width=8, latent=2),
     "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
     "cyclegan": lambda: ms.CycleGAN(1, 16, width=4, blocks=1, levels=1, pool=9),
     "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, 16, width=4, blocks=1, patch=2, levels=1, pool=9),

@@ -17,6 +17,7 @@ GENERATORS = {
     "ddpm": ("ddpm", "DDPM"),
     "edm": ("edm", "EDM"),
     "latent_diffusion": ("latent_diffusion", "LatentDiffusion"),
+    "spatial_diffusion": ("spatial_diffusion", "SpatialDiffusion"),
 }
 
 

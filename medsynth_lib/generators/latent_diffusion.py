@@ -48,45 +48,52 @@ class ResidualMLP(nn.Module):
 
 
 class LatentDiffusion(Method):
-    """EDM on the standardised latents of a trained VAE, which is part of what is published.
+    """EDM on the standardised codes of a trained VAE, which is part of what is published.
 
-    vae     the VAE's config; its weights come by `of` or `load`
+    first           the config of the first stage, the VAE; its weights come by `of` or `load`
     width, blocks   of the network on latents
     """
 
     name = "latent_diffusion"
-    settings = ("vae", "width", "blocks", "learning_rate", "solver_steps")
+    settings = ("first", "width", "blocks", "learning_rate", "solver_steps")
     networks = ("denoiser",)
+    first_stage = VAE
 
     def __init__(
         self,
         channels: int,
         labels: int,
         size: int,
-        vae: dict,
+        first: dict,
         width: int = 768,
         blocks: int = 4,
         learning_rate: float = 1e-3,
         solver_steps: int = 20,
     ):
-        self.shape, self.vae = Shape(channels, labels, size), vae
         self.width, self.blocks = width, blocks
+        latent = first["latent"]
+        self.build(Shape(channels, labels, size), first, ResidualMLP(latent, width, blocks), (latent,))
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
-        self.autoencoder = VAE(**vae)
-        latent = self.autoencoder.latent
-        self.denoiser = Denoiser(ResidualMLP(latent, width, blocks), sigma_data=1.0)
+
+    def build(self, shape: Shape, first: dict, net: nn.Module, channels: tuple[int, ...]) -> None:
+        """The two stages; shift and scale of the codes have the shape `channels`."""
+        self.shape, self.first = shape, first
+        self.autoencoder = self.first_stage(**first)
+        self.denoiser = Denoiser(net, sigma_data=1.0)
         # In the state of the network, so that they are saved, resumed and published with it.
-        self.denoiser.register_buffer("shift", torch.zeros(latent))
-        self.denoiser.register_buffer("scale", torch.ones(latent))
+        self.denoiser.register_buffer("shift", torch.zeros(channels))
+        self.denoiser.register_buffer("scale", torch.ones(channels))
 
     @classmethod
-    def of(cls, vae: VAE, latents: dict[str, Tensor], **settings) -> LatentDiffusion:
-        """On the latents (`vae.latents` of the training slices) of a trained VAE."""
-        model = cls(**vars(vae.shape), vae=vae.config(), **settings)
-        model.autoencoder.load(vae.weights())
+    def of(cls, first: Method, latents: dict[str, Tensor], **settings) -> LatentDiffusion:
+        """On the codes (`first.latents` of the training slices) of a trained first stage."""
+        model = cls(**vars(first.shape), first=first.config(), **settings)
+        model.autoencoder.load(first.weights())
         mean, variance = latents["mean"], latents["log_variance"].exp()
-        model.denoiser.shift.copy_(mean.mean(0))
-        model.denoiser.scale.copy_((mean.var(0) + variance.mean(0)).sqrt())
+        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a code that is a picture
+        shape = model.denoiser.shift.shape
+        model.denoiser.shift.copy_(mean.mean(over).view(shape))
+        model.denoiser.scale.copy_((mean.var(over) + variance.mean(over)).sqrt().view(shape))
         return model
 
     def optimisers(self) -> dict:
@@ -96,13 +103,17 @@ class LatentDiffusion(Method):
         return min(1.0, (fraction + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * fraction))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        """Batches are {"mean" [B, L], "log_variance" [B, L]} of q(z | x, y): z is drawn anew at every step."""
+        """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is drawn anew at every step."""
         z = batch["mean"] + (0.5 * batch["log_variance"]).exp() * torch.randn_like(batch["mean"])
-        loss = self.denoiser.loss((z - self.denoiser.shift) / self.denoiser.scale).mean()
+        loss = self.denoiser.loss((z - self.denoiser.shift) / self.denoiser.scale, *self.condition(batch)).mean()
         optimisers["denoiser"].zero_grad()
         self.backward(loss)
         optimisers["denoiser"].step()
         return {"loss": loss}
+
+    def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What the network is told besides the code: nothing."""
+        return ()
 
     def weights(self) -> dict[str, Tensor]:
         return super().weights() | {f"autoencoder.{name}": value for name, value in self.autoencoder.weights().items()}

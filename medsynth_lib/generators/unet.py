@@ -8,23 +8,21 @@ from torch.nn import functional as F
 
 
 class FoldedUNet(nn.Module):
-    """Pictures [B, C, H, W] and a noise level [B] -> pictures [B, C', H, W] (C' = C unless `outputs` says otherwise).
+    """Pictures [B, C, H, W], a noise level [B] and, with `classes`, a class int64 [B] -> pictures [B, C, H, W].
 
     patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
     a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
     the lowest level only.
     """
 
-    def __init__(
-        self, channels: int, size: int, patch: int, widths, layers: int, attention: bool, outputs: int | None = None
-    ):
+    def __init__(self, channels: int, size: int, patch: int, widths, layers: int, attention: bool, classes: int = 0):
         super().__init__()
         self.patch = patch
         depth = len(widths)
         self.unet = UNet2DModel(
             sample_size=size // patch,
             in_channels=channels * patch**2,
-            out_channels=(outputs or channels) * patch**2,
+            out_channels=channels * patch**2,
             block_out_channels=tuple(widths),
             layers_per_block=layers,
             down_block_types=("DownBlock2D",) * (depth - 1) + ("AttnDownBlock2D" if attention else "DownBlock2D",),
@@ -33,7 +31,9 @@ class FoldedUNet(nn.Module):
             add_attention=attention,
             attention_head_dim=32,
             norm_num_groups=8,
+            num_class_embeds=classes or None,
         )
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), level).sample, self.patch)
+    def forward(self, x: Tensor, level: Tensor, kinds: Tensor | None = None) -> Tensor:
+        told = {} if kinds is None else {"class_labels": kinds}
+        return F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), level, **told).sample, self.patch)

@@ -8,6 +8,7 @@ from medsynth_lib.checkpoints import CheckpointError
 from medsynth_lib.generators import GENERATORS, load_generator
 
 VAE = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 4}
+CODER = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 2, "patch": 2}
 SMALL = {
     "vae": lambda: ms.VAE(1, 2, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(1, 2, 16, width=8, latent=4),
@@ -18,6 +19,7 @@ SMALL = {
     "ddpm": lambda: ms.DDPM(1, 2, 16, patch=2, widths=(8, 16), layers=1, solver_steps=3),
     "edm": lambda: ms.EDM(1, 2, 16, 0.7, patch=2, widths=(8, 16), layers=1, solver_steps=3),
     "latent_diffusion": lambda: ms.LatentDiffusion(1, 2, 16, VAE, width=16, blocks=1, solver_steps=3),
+    "spatial_diffusion": lambda: ms.SpatialDiffusion(1, 2, 16, CODER, kinds=2, widths=(8, 16), attention=False),
 }
 
 
@@ -30,8 +32,9 @@ def test_trained_published_loaded_samples_the_same(name, tmp_path):
     torch.manual_seed(0)
     method = SMALL[name]()
     tensors = {"images": torch.rand(8, 1, 16, 16) * 2 - 1, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
-    if name == "latent_diffusion":  # its data are latents
-        tensors = {"mean": torch.randn(8, 4), "log_variance": torch.zeros(8, 4)}
+    codes = {"latent_diffusion": (8, 4), "spatial_diffusion": (8, 2, 4, 4)}.get(name)
+    if codes:
+        tensors = {"mean": torch.randn(codes), "log_variance": torch.zeros(codes), "kinds": torch.arange(8) % 2}
     record = ms.fit(method, tensors, tmp_path, images=16, batch_size=4, seed=0, ema_images=10)
     loaded = load_generator(tmp_path)
     assert loaded.parameters() == record["parameters"] == method.parameters()

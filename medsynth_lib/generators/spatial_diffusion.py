@@ -1,0 +1,105 @@
+"""Latent diffusion on codes that are small pictures, told how large the lesion should be (Pinaya et al. 2022).
+
+One network learns both p(z | kind) and p(z): for a tenth of the slices the kind is replaced by "not said", slice by
+slice. In use, classifier-free guidance (Ho & Salimans 2022) goes beyond what the condition changes:
+
+    F(z; kind) = F(z; none) + guidance (F(z; kind) - F(z; none)),   0: not told at all, 1: told, above: exaggerated
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .autoencoder import Autoencoder
+from .edm import Denoiser
+from .joint import Shape
+from .latent_diffusion import LatentDiffusion
+from .unet import FoldedUNet
+
+DROPPED = 0.1  # share of the slices whose kind is not said
+
+
+class SpatialDiffusion(LatentDiffusion):
+    """EDM on the codes of a trained Autoencoder; `kinds` of slices can be asked for (0: none).
+
+    widths, layers, attention   of the U-Net on codes (see FoldedUNet)
+    """
+
+    name = "spatial_diffusion"
+    settings = ("first", "kinds", "widths", "layers", "attention", "learning_rate", "solver_steps")
+    first_stage = Autoencoder
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        first: dict,
+        kinds: int = 0,
+        widths: tuple[int, ...] = (64, 96),
+        layers: int = 1,
+        attention: bool = True,
+        learning_rate: float = 1e-3,
+        solver_steps: int = 20,
+    ):
+        self.kinds, self.widths, self.layers, self.attention = kinds, list(widths), layers, attention
+        side = size // (2 * first["patch"])
+        classes = kinds + 1 if kinds else 0  # the last one is "not said"
+        net = FoldedUNet(first["latent"], side, 1, widths, layers, attention, classes=classes)
+        self.build(Shape(channels, labels, size), first, net, (first["latent"], 1, 1))
+        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+
+    def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The kinds int64 [B] of a batch, a tenth of them not said."""
+        if not self.kinds:
+            return ()
+        silent = torch.rand(len(batch["kinds"]), device=batch["kinds"].device) < DROPPED
+        return (torch.where(silent, self.kinds, batch["kinds"]),)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, seed: int, steps: int | None = None, kinds: Tensor | None = None, guidance: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W]; `kinds` int64 [n] asks for kinds (default: not said)."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator).to(self.device)
+        denoiser, condition = self.denoiser, ()
+        if self.kinds:
+            silent = torch.full((n,), self.kinds, device=self.device)
+            condition = (silent if kinds is None else kinds.to(self.device),)
+            if kinds is not None and guidance != 1.0:
+                denoiser = Denoiser(Guided(self.denoiser.net, guidance, self.kinds), 1.0)
+        u = torch.cat(
+            [
+                denoiser.solve(part, steps or self.solver_steps, *(c[k * 64 : k * 64 + 64] for c in condition))
+                for k, part in enumerate(noise.split(64))
+            ]
+        )
+        return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)
+
+
+class Guided(nn.Module):
+    """`net` with its condition exaggerated by `guidance`; both answers come out of one call."""
+
+    def __init__(self, net: nn.Module, guidance: float, silent: int):
+        super().__init__()
+        self.net, self.guidance, self.silent = net, guidance, silent
+
+    def forward(self, x: Tensor, level: Tensor, kinds: Tensor) -> Tensor:
+        both = torch.cat([kinds, torch.full_like(kinds, self.silent)])
+        told, silent = self.net(torch.cat([x, x]), torch.cat([level, level]), both).chunk(2)
+        return silent + self.guidance * (told - silent)
+
+
+def lesion_kinds(labels: np.ndarray, edges) -> np.ndarray:
+    """Kind [N] of slices from their labels [N, H, W]: 0 without lesion, else 1 + the `edges` (pixels) it passes."""
+    area = (np.asarray(labels) > 0).sum(axis=(1, 2))
+    return np.where(area > 0, 1 + np.searchsorted(np.asarray(edges), area, side="right"), 0).astype(np.int64)
+
+
+def lesion_edges(labels: np.ndarray, parts: int) -> list[float]:
+    """Lesion areas, in pixels, that cut the slices [N, H, W] with lesion into `parts` groups of equal size."""
+    area = (np.asarray(labels) > 0).sum(axis=(1, 2))
+    return [float(x) for x in np.quantile(area[area > 0], np.arange(1, parts) / parts)]

@@ -85,7 +85,7 @@ class RaceSizes:
 
 @dataclass(frozen=True)
 class LatentSizes:
-    """The sharp VAE of notebook 01 and the diffusion on its latents in 05."""
+    """The loose VAE of notebook 01 (little KL weight) and the diffusion on its latents in 05."""
 
     latent: int  # dimensions of z
     beta: float  # weight of the VAE's KL term

@@ -193,7 +193,7 @@ PROFILES = {
         ddpm=DDPMSizes(42_000, 16, 4, (64, 96, 128), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
-        spatial=SpatialSizes(16_000, 32, 4, 2, 40_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
+        spatial=SpatialSizes(16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
@@ -211,7 +211,7 @@ PROFILES = {
         ddpm=DDPMSizes(320_000, 16, 4, (48, 72, 88), 1, False, 1e-3, 20),
         race=RaceSizes(8_000, 20, 20_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
-        spatial=SpatialSizes(16_000, 32, 4, 2, 40_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
+        spatial=SpatialSizes(16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -229,7 +229,7 @@ PROFILES = {
         ddpm=DDPMSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 2e-4, 30),
         race=RaceSizes(300_000, 20, 1_000_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
-        spatial=SpatialSizes(1_000_000, 64, 4, 1, 5_000_000, 256, (128, 256), 2, True, 3, 2_000, (64, 128, 256)),
+        spatial=SpatialSizes(1_000_000, 64, 8, 1, 5_000_000, 256, (128, 256), 2, True, 3, 2_000, (64, 128, 256)),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
         bootstrap=2000,
@@ -248,7 +248,7 @@ PROFILES = {
         race=RaceSizes(1_000_000, 20, 3_000_000, 2_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(1_024, 1.0, 2_048, 8, 50_000_000, 1_024),
         spatial=SpatialSizes(
-            5_000_000, 64, 4, 2, 20_000_000, 256, (128, 256, 256), 2, True, 3, 10_000, (128, 256, 512)
+            5_000_000, 64, 8, 2, 20_000_000, 256, (128, 256, 256), 2, True, 3, 10_000, (128, 256, 512)
         ),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,

@@ -30,19 +30,21 @@ def test_codes_keep_their_place(coder, batch):
     assert change[:2, :2].mean() > 1.3 * change[2:, 2:].mean()
 
 
-def test_the_step_is_l1_and_a_little_kl(coder, batch, monkeypatch):
+def test_the_step_is_l1_cross_entropy_and_a_little_kl(coder, batch, monkeypatch):
     monkeypatch.setattr(autoencoder.torch, "randn_like", torch.zeros_like)
     mean, log_variance = coder.encode(**batch)
-    target = ms.joint.encode(batch["images"], batch["labels"], 3)
-    l1 = (coder.picture(mean) - target).abs().mean()
+    drawn = coder.picture(mean)
+    l1 = (drawn[:, :2] - batch["images"]).abs().mean()
+    right = drawn[:, 2:].log_softmax(1).gather(1, batch["labels"][:, None].long())
     q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum() / 6
     asked = []
     coder.backward = lambda loss: asked.append(loss.item()) or loss.backward()
     losses = coder.step(batch, coder.optimisers(), 0.0)
     assert losses["l1"].item() == pytest.approx(l1.item(), rel=1e-5)
+    assert losses["label"].item() == pytest.approx(-right.mean().item(), rel=1e-5)
     assert losses["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
-    assert asked[0] == pytest.approx(l1.item() + 1e-6 * kl.item(), rel=1e-5)
+    assert asked[0] == pytest.approx(l1.item() - right.mean().item() + 1e-6 * kl.item(), rel=1e-5)
 
 
 def test_pictures_come_back(tmp_path):

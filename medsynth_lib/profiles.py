@@ -265,10 +265,10 @@ PROFILES["family"] = replace(
     segmentation=replace(demo.segmentation, seeds=1),
 )
 
-# Minutes per notebook, measured on 2 CPU cores of 45-70 GFLOP/s together (a recent laptop is several times faster).
-# Demo: a whole run without 03, 04 and 08 took 28 minutes there. 03 and 04 were measured on a machine 1.7 times as fast
-# (02 took 3.5 minutes beside them, not 6) and are scaled, 08 is the sum of its parts at the rates measured on that one.
-# "together" counts that generators run side by side. Empty where nobody has measured yet.
+# Minutes per notebook on 2 slow CPU cores (45-70 GFLOP/s together; a recent laptop is several times faster). Measured
+# there: 00, 02, 07. Measured on a machine 1.7 times as fast, and scaled: 01, 03, 04, 08 (13 minutes there on both
+# cores). 05, 06 and 09 are sums of parts measured on that one. 01 to 05 run side by side on one core each.
+# "together" is the core. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
         "00_data": 0.5,
@@ -285,16 +285,16 @@ MINUTES: dict[str, dict[str, float]] = {
     },
     "demo": {
         "00_data": 1,
-        "01_vae": 5,
+        "01_vae": 12,
         "02_dcgan": 6,
         "03_stylegan": 9,
-        "04_cyclegan": 10,
-        "05_ddpm": 11,
-        "06_segmentation": 19,
+        "04_cyclegan": 14,
+        "05_ddpm": 45,
+        "06_segmentation": 14,
         "07_evaluation": 2,
         "08_translation_for_segmentation": 24,
         "09_latent_diffusion": 15,
-        "together": 45,
+        "together": 70,
     },
     "reference": {},
     "gpu": {},

@@ -59,7 +59,6 @@ def test_every_line_carries_the_name_of_its_job(capfd, two_threads, on_cpu):
     assert set(capfd.readouterr().out.splitlines()) == {"arm 1: one of two", "arm 2: two of two"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_no_job_outlives_a_killed_parent(tmp_path):
     """Else an orphan would train on in the folder in which the next call has begun to train."""
     script = tmp_path / "parent.py"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..method import Method
 from . import joint
-from .unet import FoldedUNet
+from .unet import FoldedUNet, warm_up
 
 TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
 MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
@@ -38,7 +38,6 @@ SOLVERS = {
     "UniPC": (UniPCMultistepScheduler, EVEN),
     "Heun": (HeunDiscreteScheduler, EVEN),
 }
-WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
 def noise_schedule() -> DDPMScheduler:
@@ -104,7 +103,7 @@ class DDPM(Method):
         return {"predictor": torch.optim.AdamW(self.predictor.parameters(), lr=self.learning_rate, fused=True)}
 
     def schedule(self, fraction: float) -> float:
-        return min(1.0, (fraction + 1e-3) / WARM_UP) * (1 - 0.9 * fraction)
+        return warm_up(fraction) * (1 - 0.9 * fraction)
 
     def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.

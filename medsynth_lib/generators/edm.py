@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from ..method import Method
 from . import joint
-from .unet import FoldedUNet
+from .unet import FoldedUNet, warm_up
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 LOG_MEAN, LOG_STD = -1.2, 1.2
-WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
 class Denoiser(nn.Module):
@@ -114,7 +113,7 @@ class EDM(Method):
         return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
 
     def schedule(self, fraction: float) -> float:
-        return min(1.0, (fraction + 1e-3) / WARM_UP) * (1 - 0.9 * fraction)
+        return warm_up(fraction) * (1 - 0.9 * fraction)
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         clean = joint.encode(batch["images"], batch["labels"], self.shape.labels)

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from ..method import Method
 from .edm import Denoiser
 from .joint import Shape
+from .unet import warm_up
 from .vae import VAE
-
-WARM_UP = 0.02  # share of the training over which the learning rate rises
 
 
 class ResidualMLP(nn.Module):
@@ -86,7 +85,10 @@ class LatentDiffusion(Method):
 
     @classmethod
     def of(cls, first: Method, latents: dict[str, Tensor], **settings) -> LatentDiffusion:
-        """On the codes (`first.latents` of the training slices) of a trained first stage."""
+        """On the codes of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
+
+        Shift and scale are the mean and deviation of drawn codes: the spread of the means and the mean variance.
+        """
         model = cls(**vars(first.shape), first=first.config(), **settings)
         model.autoencoder.load(first.weights())
         mean, variance = latents["mean"], latents["log_variance"].exp()
@@ -100,7 +102,7 @@ class LatentDiffusion(Method):
         return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
 
     def schedule(self, fraction: float) -> float:
-        return min(1.0, (fraction + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * fraction))
+        return warm_up(fraction) * 0.5 * (1 + math.cos(math.pi * fraction))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is drawn anew at every step."""

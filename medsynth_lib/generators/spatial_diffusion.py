@@ -18,6 +18,7 @@ from .joint import Shape
 from .latent_diffusion import LatentDiffusion
 from .unet import FoldedUNet
 
+BATCH = 64  # codes drawn at once
 DROPPED = 0.1  # share of the slices whose kind is not said
 
 
@@ -62,7 +63,10 @@ class SpatialDiffusion(LatentDiffusion):
     def sample(
         self, n: int, seed: int, steps: int | None = None, kinds: Tensor | None = None, guidance: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """n images [n, C, H, W] and labels [n, H, W]; `kinds` int64 [n] asks for kinds (default: not said)."""
+        """n images [n, C, H, W] and labels [n, H, W].
+
+        `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly (see above).
+        """
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator).to(self.device)
         denoiser, condition = self.denoiser, ()
@@ -71,12 +75,8 @@ class SpatialDiffusion(LatentDiffusion):
             condition = (silent if kinds is None else kinds.to(self.device),)
             if kinds is not None and guidance != 1.0:
                 denoiser = Denoiser(Guided(self.denoiser.net, guidance, self.kinds), 1.0)
-        u = torch.cat(
-            [
-                denoiser.solve(part, steps or self.solver_steps, *(c[k * 64 : k * 64 + 64] for c in condition))
-                for k, part in enumerate(noise.split(64))
-            ]
-        )
+        parts = zip(noise.split(BATCH), *(told.split(BATCH) for told in condition), strict=True)
+        u = torch.cat([denoiser.solve(part, steps or self.solver_steps, *told) for part, *told in parts])
         return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)
 
 

@@ -6,6 +6,13 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+WARM_UP = 0.02  # share of the training over which the learning rate rises
+
+
+def warm_up(fraction: float) -> float:
+    """Factor on the learning rate in the first steps, when AdamW's second moments are still guesses: 0 to 1."""
+    return min(1.0, (fraction + 1e-3) / WARM_UP)
+
 
 class FoldedUNet(nn.Module):
     """Pictures [B, C, H, W], a noise level [B] and, with `classes`, a class int64 [B] -> pictures [B, C, H, W].

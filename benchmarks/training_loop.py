@@ -27,7 +27,7 @@ from monai.transforms import RandAffined
 from torch.nn import functional as F
 
 import medsynth_lib as ms
-from medsynth_lib.generators.ddpm import TIMESTEPS, noise_schedule
+from medsynth_lib.generators.solvers import TIMESTEPS, noise_schedule
 from medsynth_lib.runs import commit, versions
 
 WIDTHS = (32, 64, 64)

@@ -13,16 +13,16 @@ def test_the_profiles_grow():
     for small, large in zip(names, names[1:], strict=False):
         a, b = PROFILES[small], PROFILES[large]
         assert a.data.image_size < b.data.image_size
-        assert a.ddpm.images < b.ddpm.images and a.segmentation.steps < b.segmentation.steps
+        assert a.diffusion.images < b.diffusion.images and a.segmentation.steps < b.segmentation.steps
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_sizes_fit_together(name):
     sizes = PROFILES[name]
-    size, levels = sizes.data.image_size, len(sizes.ddpm.channels)
+    size, levels = sizes.data.image_size, len(sizes.diffusion.channels)
     assert size & (size - 1) == 0, "VAE and GAN halve the picture down to 4 pixels"
-    assert size // sizes.ddpm.patch >= 2 ** (levels - 1)
-    assert all(width % 8 == 0 for width in sizes.ddpm.channels), "group norm with 8 groups"
+    assert size // sizes.diffusion.patch >= 2 ** (levels - 1)
+    assert all(width % 8 == 0 for width in sizes.diffusion.channels), "group norm with 8 groups"
 
 
 def test_a_profile_cannot_be_changed_or_get_unknown_keys():

@@ -3,7 +3,7 @@
     q(x_t | x_0) = N( sqrt(a_t) x_0, (1 - a_t) I ),   a_t = prod_{s<=t} (1 - beta_s)           (forward, eq. 4)
     L            = E_{t, x_0, eps} w_t || eps - eps_theta(x_t, t) ||^2,  x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps
 
-w_t = 1 is L_simple (eq. 14); here w_t = min(SNR_t, 5) / SNR_t (Hang et al. 2023), SNR_t = a_t / (1 - a_t).
+w_t = 1 is L_simple (eq. 14); by default w_t = min(SNR_t, 5) / SNR_t (Hang et al. 2023), SNR_t = a_t / (1 - a_t).
 
 Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few dozen network evaluations.
 """
@@ -11,38 +11,15 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 from __future__ import annotations
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    HeunDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
 from torch import Tensor, nn
 
 from ..method import Method
 from . import joint
+from .solvers import TIMESTEPS, noise_schedule, solver, walk
 from .unet import FoldedUNet, warm_up
 
-TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
 MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
 PREDICTIONS = ("sample", "epsilon", "v")
-EVEN = {"timestep_spacing": "trailing"}  # even steps in t that begin at pure noise
-SOLVERS = {
-    "DDPM": (DDPMScheduler, EVEN | {"clip_sample": False}),
-    "DDIM": (DDIMScheduler, EVEN | {"clip_sample": False}),
-    "DPM-Solver++": (
-        DPMSolverMultistepScheduler,
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_lu_lambdas": True},
-    ),
-    "UniPC": (UniPCMultistepScheduler, EVEN),
-    "Heun": (HeunDiscreteScheduler, EVEN),
-}
-
-
-def noise_schedule() -> DDPMScheduler:
-    """Ho et al.'s linear schedule."""
-    return DDPMScheduler(num_train_timesteps=TIMESTEPS, beta_start=1e-4, beta_end=0.02, prediction_type="epsilon")
 
 
 class NoisePredictor(FoldedUNet):
@@ -52,12 +29,12 @@ class NoisePredictor(FoldedUNet):
     "sample"   the clean picture:              eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
     "epsilon"  the noise itself (Ho et al.)
     "v"        sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
-    On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
-    with 8 channels), which 64 feature channels cannot carry. A clean picture is smooth and fits through.
+    Where nothing finishes a folded U-Net at full size (`fine` 0), the first pays: a clean picture is smooth and fits
+    through 64 features, the 128 free numbers of a folded patch of noise do not.
     """
 
-    def __init__(self, *arguments, prediction: str = "sample"):
-        super().__init__(*arguments)
+    def __init__(self, *arguments, prediction: str = "sample", **more):
+        super().__init__(*arguments, **more)
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
         self.prediction = prediction
@@ -72,10 +49,25 @@ class NoisePredictor(FoldedUNet):
 
 
 class DDPM(Method):
-    """Diffusion model over image and label; for `prediction` see NoisePredictor, for the others FoldedUNet."""
+    """Diffusion model over image and label.
+
+    patch, widths, layers, attention, fine   of the network (see FoldedUNet)
+    prediction   what it draws (see NoisePredictor)
+    max_snr      weight of nearly clean pictures: that of this signal-to-noise ratio; None: no bound (L_simple)
+    """
 
     name = "ddpm"
-    settings = ("patch", "widths", "layers", "attention", "learning_rate", "solver_steps", "prediction")
+    settings = (
+        "patch",
+        "widths",
+        "layers",
+        "attention",
+        "fine",
+        "learning_rate",
+        "solver_steps",
+        "prediction",
+        "max_snr",
+    )
     networks = ("predictor",)
 
     def __init__(
@@ -87,16 +79,18 @@ class DDPM(Method):
         widths: tuple[int, ...] = (96, 128, 160),
         layers: int = 1,
         attention: bool = False,
+        fine: int = 0,
         learning_rate: float = 5e-4,
         solver_steps: int = 25,
         prediction: str = "sample",
+        max_snr: float | None = MAX_SNR,
     ):
         self.shape = joint.Shape(channels, labels, size)
-        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
+        self.patch, self.widths, self.layers, self.attention, self.fine = patch, list(widths), layers, attention, fine
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
-        self.prediction = prediction
+        self.prediction, self.max_snr = prediction, max_snr
         sizes = (self.shape.joint, size, patch, widths, layers, attention)
-        self.predictor = NoisePredictor(*sizes, prediction=prediction)
+        self.predictor = NoisePredictor(*sizes, prediction=prediction, fine=fine)
         self.schedule_of_noise = noise_schedule()
 
     def optimisers(self) -> dict:
@@ -116,7 +110,7 @@ class DDPM(Method):
         xt = self.schedule_of_noise.add_noise(x0, noise, t)
         error = (self.predictor(xt, t) - noise).pow(2).mean((1, 2, 3))
         a = self.predictor.alphas[t]
-        weight = ((1 - a) / a * MAX_SNR).clamp(max=1)
+        weight = ((1 - a) / a * self.max_snr).clamp(max=1) if self.max_snr else torch.ones_like(a)
         return {"loss": (weight * error).mean(), "eps_mse": error.mean()}
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
@@ -128,32 +122,9 @@ class DDPM(Method):
         optimiser.step()
         return losses
 
-    def solver(self, steps: int | None = None, kind: str = "DPM-Solver++"):
-        """A scheduler of diffusers with its steps set; it asks the network len(timesteps) times (Heun: 2 steps - 1).
-
-        "DDPM" (ancestral), "DDIM" (Song et al. 2021), "UniPC" (Zhao et al. 2023), "Heun" (Karras et al. 2022), or
-        "DPM-Solver++" (2M; Lu et al. 2022), its steps spaced evenly in log signal-to-noise ratio: even steps in t spend
-        almost none near the clean picture and return too little variance; this spacing returns a known Gaussian's
-        deviation within 5 % (tests/generators/test_ddpm.py). KeyError for another kind.
-        """
-        solver_class, more = SOLVERS[kind]
-        solver = solver_class.from_config(self.schedule_of_noise.config, **more)
-        solver.set_timesteps(steps or self.solver_steps)
-        if hasattr(solver, "set_begin_index"):
-            solver.set_begin_index(0)
-        return solver
-
-    @torch.no_grad()
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
-        """n images and labels; `scheduler` (of diffusers, its timesteps set) replaces the default solver."""
-        scheduler = scheduler or self.solver(steps)
+        """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator).to(self.device)
-        x = x * scheduler.init_noise_sigma  # 1 but for those (Heun) whose noise is not shrunk into x
-        # Only ancestral samplers (DDPM) draw noise; then from this generator, so that a seed is a sample.
-        own = {"generator": generator} if isinstance(scheduler, DDPMScheduler) else {}
-        for t in scheduler.timesteps:
-            given = scheduler.scale_model_input(x, t)
-            eps = self.predictor(given, t.to(self.device).long().expand(n))
-            x = scheduler.step(eps, t, x, **own).prev_sample
-        return joint.decode(x, self.shape.channels)
+        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
+        way = scheduler or solver(steps or self.solver_steps)
+        return joint.decode(walk(self.predictor, noise.to(self.device), way, generator), self.shape.channels)

@@ -6,6 +6,10 @@
 
 The coefficients (table 1) give F inputs and targets of variance 1 at every sigma, and lambda = 1 / c_out^2 weighs its
 errors alike. They need the deviation of the data, which is measured, not guessed.
+
+Which noise levels are practised decides what is learned. The paper's are right for 32 pixels. In a larger picture
+neighbours say the same, so that its outline is still legible at a level where that of a small one has drowned: what
+the whole looks like is decided at *higher* levels (Hoogeboom et al. 2023). `levels` shifts and widens the law for that.
 """
 
 from __future__ import annotations
@@ -16,18 +20,22 @@ from torch import Tensor, nn
 
 from ..method import Method
 from . import joint
+from .solvers import noise_schedule, walk
 from .unet import FoldedUNet, warm_up
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
-LOG_MEAN, LOG_STD = -1.2, 1.2
+LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, at 32 and 64 pixels
 
 
 class Denoiser(nn.Module):
-    """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B]."""
+    """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B].
 
-    def __init__(self, net: nn.Module, sigma_data: float):
+    levels   mean and deviation of ln(sigma) in training
+    """
+
+    def __init__(self, net: nn.Module, sigma_data: float, levels: tuple[float, float] = LEVELS):
         super().__init__()
-        self.net = net
+        self.net, self.levels = net, levels
         self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,13 +48,30 @@ class Denoiser(nn.Module):
         c_skip, c_out, c_in = self.coefficients(wide)
         return c_skip * x + c_out * self.net(c_in * x, sigma.log() / 4, *condition).float()
 
+    def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
+        """The noise in Ho et al.'s x_t at step t int64 [B]: x_t = sqrt(a_t) (x_0 + sigma n), sigma^2 = 1 / a_t - 1.
+
+        So every sampler made for noise predictors can use this denoiser.
+        """
+        a = noise_schedule().alphas_cumprod.to(x.device)[t]
+        sigma, wide = (1 / a - 1).sqrt(), [-1, *[1] * (x.dim() - 1)]
+        grown = x / a.sqrt().view(wide)
+        return (grown - self(grown, sigma)) / sigma.view(wide)
+
+    def noisy(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """`clean` [B, ...] with noise of one level per row, and these levels [B]. It stays in fp32."""
+        mean, deviation = self.levels
+        sigma = torch.exp(mean + deviation * torch.randn(len(clean), device=clean.device))
+        return clean + sigma.view(-1, *[1] * (clean.dim() - 1)) * torch.randn_like(clean), sigma
+
+    def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition) -> Tensor:
+        """The weighted squared error per row: [B]."""
+        _, c_out, _ = self.coefficients(sigma.view(-1, *[1] * (clean.dim() - 1)))
+        return ((self(noisy, sigma, *condition) - clean) / c_out).square().flatten(1).mean(1)
+
     def loss(self, clean: Tensor, *condition) -> Tensor:
-        """The weighted squared error of one noise level per row of `clean` [B, ...]: [B]. The noise stays in fp32."""
-        sigma = torch.exp(LOG_MEAN + LOG_STD * torch.randn(len(clean), device=clean.device))
-        wide = sigma.view(-1, *[1] * (clean.dim() - 1))
-        found = self(clean + wide * torch.randn_like(clean), sigma, *condition)
-        _, c_out, _ = self.coefficients(wide)
-        return ((found - clean) / c_out).square().flatten(1).mean(1)
+        """The error at random levels: [B]."""
+        return self.error(clean, *self.noisy(clean), *condition)
 
     def solve(self, noise: Tensor, steps: int, *condition) -> Tensor:
         """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""
@@ -84,10 +109,25 @@ def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
 
 
 class EDM(Method):
-    """EDM over joint pictures; `sigma_data` is their deviation (`deviation`), the rest is FoldedUNet's."""
+    """EDM over joint pictures.
+
+    sigma_data   their deviation (`deviation`)
+    levels       mean and deviation of ln(sigma) in training
+    patch, widths, layers, attention, fine   of the network (see FoldedUNet)
+    """
 
     name = "edm"
-    settings = ("sigma_data", "patch", "widths", "layers", "attention", "learning_rate", "solver_steps")
+    settings = (
+        "sigma_data",
+        "levels",
+        "patch",
+        "widths",
+        "layers",
+        "attention",
+        "fine",
+        "learning_rate",
+        "solver_steps",
+    )
     networks = ("denoiser",)
 
     def __init__(
@@ -96,18 +136,24 @@ class EDM(Method):
         labels: int,
         size: int,
         sigma_data: float,
+        levels: tuple[float, float] = LEVELS,
         patch: int = 4,
         widths: tuple[int, ...] = (96, 128, 160),
         layers: int = 1,
         attention: bool = False,
-        learning_rate: float = 5e-4,
+        fine: int = 24,
+        learning_rate: float = 1e-3,
         solver_steps: int = 20,
     ):
-        self.shape, self.sigma_data = joint.Shape(channels, labels, size), sigma_data
-        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
+        self.shape, self.sigma_data, self.levels = joint.Shape(channels, labels, size), sigma_data, list(levels)
+        self.patch, self.widths, self.layers, self.attention, self.fine = patch, list(widths), layers, attention, fine
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
-        unet = FoldedUNet(self.shape.joint, size, patch, widths, layers, attention)
-        self.denoiser = Denoiser(unet, sigma_data)
+        self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels))
+
+    def network(self) -> nn.Module:
+        """F."""
+        sizes = (self.patch, self.widths, self.layers, self.attention)
+        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, fine=self.fine)
 
     def optimisers(self) -> dict:
         return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
@@ -115,9 +161,12 @@ class EDM(Method):
     def schedule(self, fraction: float) -> float:
         return warm_up(fraction) * (1 - 0.9 * fraction)
 
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        return self.denoiser.loss(joint.encode(batch["images"], batch["labels"], self.shape.labels))
+
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        clean = joint.encode(batch["images"], batch["labels"], self.shape.labels)
-        loss = self.denoiser.loss(clean).mean()
+        loss = self.loss(batch).mean()
         optimisers["denoiser"].zero_grad()
         self.backward(loss)
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
@@ -125,11 +174,17 @@ class EDM(Method):
         return {"loss": loss}
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:
-        """n images [n, C, H, W] and labels [n, H, W]."""
+    def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces EDM's own sampler."""
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
-        return joint.decode(self.denoiser.solve(noise.to(self.device), steps or self.solver_steps), self.shape.channels)
+        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator).to(self.device)
+        if scheduler:
+            return joint.decode(walk(self.denoiser.noise_in, noise, scheduler, generator), self.shape.channels)
+        return joint.decode(self.solve(noise, steps or self.solver_steps), self.shape.channels)
+
+    def solve(self, noise: Tensor, steps: int) -> Tensor:
+        """Joint pictures from noise of unit variance [n, C + K, H, W]."""
+        return self.denoiser.solve(noise, steps)
 
 
 def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:

@@ -12,6 +12,7 @@ TRANSLATORS = {
     "attention_cyclegan": ("attention", "AttentionCycleGAN"),
     "pix2pix": ("pix2pix", "Pix2Pix"),
     "spade": ("spade", "SPADE"),
+    "mask_diffusion": ("mask_diffusion", "MaskDiffusion"),
 }
 
 

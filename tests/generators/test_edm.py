@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from medsynth_lib.generators.edm import Denoiser, solver_of
+from medsynth_lib.generators.solvers import noise_schedule
 
 LEVELS = torch.tensor([0.002, 0.1, 0.5, 3.0, 80.0])
 
@@ -81,6 +82,26 @@ def test_more_steps_come_closer_to_the_exact_end():
     for way in ("solve", "heun"):
         errors = [(getattr(denoiser, way)(noise, n) - exact).abs().max().item() for n in (8, 16, 64)]
         assert errors[0] > errors[1] > errors[2] and errors[2] < 0.01 * s
+
+
+def test_it_serves_samplers_made_for_noise_predictors():
+    """For data N(m, s^2): the noise it finds in x_t is the closed form of Ho et al.'s process, at every step."""
+    s = 0.3
+    denoiser = Denoiser(Exact([0.2], [1.0], s, 0.5), 0.5)
+    t = torch.tensor([0, 10, 300, 700, 999])
+    a = noise_schedule().alphas_cumprod[t][:, None]
+    x = torch.randn(5, 4)
+    closed = (1 - a).sqrt() * (x - a.sqrt() * 0.2) / (a * s**2 + 1 - a)
+    assert torch.allclose(denoiser.noise_in(x, t), closed, atol=1e-4)
+
+
+def test_noise_levels_follow_their_law():
+    torch.manual_seed(0)
+    denoiser = Denoiser(torch.nn.Identity(), 0.5, levels=(0.5, 1.4))
+    noisy, sigma = denoiser.noisy(torch.zeros(40_000, 2))
+    assert sigma.log().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert sigma.log().std().item() == pytest.approx(1.4, rel=0.02)
+    assert (noisy / sigma[:, None]).std().item() == pytest.approx(1, rel=0.01)
 
 
 def test_condition_reaches_the_network():

@@ -21,8 +21,8 @@ def pairs(n=4):
     return {"images": labels[:, None].float() - 1 + 0.2 * torch.linspace(-1, 1, 16), "labels": labels}
 
 
-def test_every_translator_from_masks_is_tried_here():
-    assert METHODS.keys() | {"cyclegan", "attention_cyclegan"} == TRANSLATORS.keys()
+def test_every_gan_from_masks_is_tried_here():
+    assert METHODS.keys() | {"cyclegan", "attention_cyclegan", "mask_diffusion"} == TRANSLATORS.keys()
 
 
 def test_the_condition_has_a_channel_per_label():

@@ -1,0 +1,44 @@
+"""Images from masks by diffusion: EDM of the image, with the one-hot mask as further channels of its input.
+
+Where pix2pix and SPADE need a discriminator to be sharp, here the noise that is taken away decides: one mask has many
+images, and each starting noise finds another.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..generators.edm import EDM
+from ..generators.unet import FoldedUNet
+from .pix2pix import one_hot
+
+
+class MaskDiffusion(EDM):
+    """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}; `sigma_data` is that of the images.
+
+    The other arguments are EDM's. What it draws is `translate`; it has no `sample`, since it draws no masks.
+    """
+
+    name = "mask_diffusion"
+
+    def network(self) -> nn.Module:
+        sizes = (self.patch, self.widths, self.layers, self.attention)
+        return FoldedUNet(self.shape.channels, self.shape.size, *sizes, fine=self.fine, given=self.shape.labels)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        return self.denoiser.loss(batch["images"], None, one_hot(batch["labels"], self.shape.labels))
+
+    def sample(self, n: int, seed: int, **how):
+        raise TypeError("mask_diffusion draws images for masks; call translate(labels, seed).")
+
+    @torch.no_grad()
+    def translate(self, labels: Tensor, seed: int, batch_size: int = 64) -> Tensor:
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
+        generator, images = torch.Generator().manual_seed(seed), []
+        for part in labels.split(batch_size):
+            noise = torch.randn(len(part), self.shape.channels, *part.shape[1:], generator=generator)
+            condition = one_hot(part.to(self.device), self.shape.labels)
+            images.append(self.denoiser.solve(noise.to(self.device), self.solver_steps, None, condition))
+        return torch.cat(images).float().clamp(-1, 1).cpu()

@@ -101,7 +101,7 @@ class LatentSizes:
 
 @dataclass(frozen=True)
 class SpatialSizes:
-    """The two stages of notebook 09."""
+    """Notebook 09: its two stages, and two further models of pixels."""
 
     coder_images: int  # images seen by the autoencoder
     coder_width: int
@@ -112,7 +112,11 @@ class SpatialSizes:
     widths: tuple[int, ...]  # of its U-Net
     layers: int
     attention: bool
+    levels: tuple[float, float]  # mean and deviation of ln(sigma) in training
     groups: int  # of lesion sizes that can be asked for
+    heights: int  # groups of slice levels that can be asked for
+    pixel_images: int  # images seen by the model of masks and by that of tiles; their networks are those of 05
+    tile: int  # pixels, height = width
     looks: int  # samples by which is judged
     compared: tuple[int, ...]  # image sizes whose cost is compared
 
@@ -179,7 +183,7 @@ PROFILES = {
         diffusion=DiffusionSizes(160, 16, 2, (16, 32), 1, False, 8, (0.0, 1.4), 1e-3, 10),
         race=RaceSizes(64, 3, 640, 16, (4, 8), 16),
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
-        spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, 2, 16, (16, 32)),
+        spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
         bootstrap=200,
@@ -197,7 +201,9 @@ PROFILES = {
         diffusion=DiffusionSizes(42_000, 16, 4, (64, 96, 128), 1, False, 24, (0.5, 1.4), 1e-3, 20),
         race=RaceSizes(6_000, 20, 400_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
-        spatial=SpatialSizes(16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
+        spatial=SpatialSizes(
+            16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
+        ),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
@@ -215,7 +221,9 @@ PROFILES = {
         diffusion=DiffusionSizes(320_000, 16, 4, (48, 72, 88), 1, False, 24, (0.5, 1.4), 1e-3, 20),
         race=RaceSizes(6_000, 20, 400_000, 128, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
-        spatial=SpatialSizes(16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, 3, 256, (32, 64, 128)),
+        spatial=SpatialSizes(
+            16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
+        ),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -233,7 +241,24 @@ PROFILES = {
         diffusion=DiffusionSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 48, (0.5, 1.6), 2e-4, 30),
         race=RaceSizes(300_000, 20, 5_000_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
-        spatial=SpatialSizes(1_000_000, 64, 8, 1, 5_000_000, 256, (128, 256), 2, True, 3, 2_000, (64, 128, 256)),
+        spatial=SpatialSizes(
+            1_000_000,
+            64,
+            8,
+            1,
+            5_000_000,
+            256,
+            (128, 256),
+            2,
+            True,
+            (0.0, 1.4),
+            3,
+            3,
+            1_000_000,
+            64,
+            2_000,
+            (64, 128, 256),
+        ),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
         bootstrap=2000,
@@ -252,7 +277,22 @@ PROFILES = {
         race=RaceSizes(1_000_000, 20, 50_000_000, 2_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(1_024, 1.0, 2_048, 8, 50_000_000, 1_024),
         spatial=SpatialSizes(
-            5_000_000, 64, 8, 2, 20_000_000, 256, (128, 256, 256), 2, True, 3, 10_000, (128, 256, 512)
+            5_000_000,
+            64,
+            8,
+            2,
+            20_000_000,
+            256,
+            (128, 256, 256),
+            2,
+            True,
+            (0.0, 1.4),
+            3,
+            3,
+            5_000_000,
+            128,
+            10_000,
+            (128, 256, 512),
         ),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,

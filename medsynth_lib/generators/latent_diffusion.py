@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..method import Method
-from .edm import Denoiser
+from .edm import LEVELS, Denoiser
 from .joint import Shape
 from .unet import warm_up
 from .vae import VAE
@@ -74,11 +74,11 @@ class LatentDiffusion(Method):
         self.build(Shape(channels, labels, size), first, ResidualMLP(latent, width, blocks), (latent,))
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
 
-    def build(self, shape: Shape, first: dict, net: nn.Module, channels: tuple[int, ...]) -> None:
+    def build(self, shape: Shape, first: dict, net: nn.Module, channels: tuple[int, ...], levels=LEVELS) -> None:
         """The two stages; shift and scale of the codes have the shape `channels`."""
         self.shape, self.first = shape, first
         self.autoencoder = self.first_stage(**first)
-        self.denoiser = Denoiser(net, sigma_data=1.0)
+        self.denoiser = Denoiser(net, sigma_data=1.0, levels=tuple(levels))
         # In the state of the network, so that they are saved, resumed and published with it.
         self.denoiser.register_buffer("shift", torch.zeros(channels))
         self.denoiser.register_buffer("scale", torch.ones(channels))

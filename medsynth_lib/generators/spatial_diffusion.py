@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
-from .edm import Denoiser
+from .edm import LEVELS, Denoiser
 from .joint import Shape
 from .latent_diffusion import LatentDiffusion
 from .unet import FoldedUNet
@@ -25,11 +25,12 @@ DROPPED = 0.1  # share of the slices whose kind is not said
 class SpatialDiffusion(LatentDiffusion):
     """EDM on the codes of a trained Autoencoder; `kinds` of slices can be asked for (0: none).
 
+    levels   mean and deviation of ln(sigma) in training
     widths, layers, attention   of the U-Net on codes (see FoldedUNet)
     """
 
     name = "spatial_diffusion"
-    settings = ("first", "kinds", "widths", "layers", "attention", "learning_rate", "solver_steps")
+    settings = ("first", "kinds", "levels", "widths", "layers", "attention", "learning_rate", "solver_steps")
     first_stage = Autoencoder
 
     def __init__(
@@ -39,17 +40,19 @@ class SpatialDiffusion(LatentDiffusion):
         size: int,
         first: dict,
         kinds: int = 0,
+        levels: tuple[float, float] = LEVELS,
         widths: tuple[int, ...] = (64, 96),
         layers: int = 1,
         attention: bool = True,
         learning_rate: float = 1e-3,
         solver_steps: int = 20,
     ):
-        self.kinds, self.widths, self.layers, self.attention = kinds, list(widths), layers, attention
+        self.kinds, self.levels = kinds, list(levels)
+        self.widths, self.layers, self.attention = list(widths), layers, attention
         side = size // (2 * first["patch"])
         classes = kinds + 1 if kinds else 0  # the last one is "not said"
         net = FoldedUNet(first["latent"], side, 1, widths, layers, attention, classes=classes)
-        self.build(Shape(channels, labels, size), first, net, (first["latent"], 1, 1))
+        self.build(Shape(channels, labels, size), first, net, (first["latent"], 1, 1), levels)
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
 
     def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:

@@ -5,6 +5,7 @@ DATA      ?= phantom
 SEED      ?= 0
 CORES     ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
 NOTEBOOKS ?= core
+MINUTES   ?= 10
 # e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build of torch on Linux
 TORCH_INDEX ?=
 
@@ -30,8 +31,9 @@ reproduce: known .venv/.stamp  ## run the notebooks, print the results table and
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
 	@$(RUN) -m pytest
 
-bench: .venv/.stamp  ## images/s of the training loop beside other loops, on this machine
+bench: .venv/.stamp  ## speed of the training loop beside others; then time to quality (MINUTES=10 a training, 3 seeds)
 	@$(RUN) benchmarks/training_loop.py
+	@$(RUN) benchmarks/time_to_quality.py --minutes $(MINUTES)
 
 lab: .venv/.stamp  ## JupyterLab on the notebooks
 	@$(RUN) -m jupyterlab notebooks

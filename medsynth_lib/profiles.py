@@ -83,6 +83,7 @@ class RaceSizes:
     few_subjects: int  # people of the training on codes that is meant to remember them
     few_images: int  # codes it sees
     looks: int  # samples by which is judged
+    sampler_looks: int  # samples by which samplers are compared; one of them takes a thousand evaluations for each
     nfe: tuple[int, ...]  # network evaluations at which samplers are compared
     ancestral: int  # steps of the yardstick, Ho et al.'s sampler
 
@@ -181,7 +182,7 @@ PROFILES = {
         stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
         translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, 6e-4, (3, 0), 4, 4),
         diffusion=DiffusionSizes(160, 16, 2, (16, 32), 1, False, 8, (0.0, 1.4), 1e-3, 10),
-        race=RaceSizes(64, 3, 640, 16, (4, 8), 16),
+        race=RaceSizes(64, 3, 640, 16, 16, (4, 8), 16),
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
         spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
@@ -198,8 +199,8 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(42_000, 16, 4, (64, 96, 128), 1, False, 24, (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(6_000, 20, 400_000, 128, (5, 10, 20, 50), 1_000),
+        diffusion=DiffusionSizes(36_000, 16, 4, (64, 96, 128), 1, False, 24, (0.5, 1.4), 1e-3, 20),
+        race=RaceSizes(4_000, 20, 400_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
@@ -219,7 +220,7 @@ PROFILES = {
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
         diffusion=DiffusionSizes(320_000, 16, 4, (48, 72, 88), 1, False, 24, (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(6_000, 20, 400_000, 128, (5, 10, 20, 50), 1_000),
+        race=RaceSizes(4_000, 20, 400_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
@@ -239,7 +240,7 @@ PROFILES = {
             200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, 2e-4, (5, 10, 0), 8_000, 8_000
         ),
         diffusion=DiffusionSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 48, (0.5, 1.6), 2e-4, 30),
-        race=RaceSizes(300_000, 20, 5_000_000, 1_000, (5, 10, 20, 50), 1_000),
+        race=RaceSizes(300_000, 20, 5_000_000, 1_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
         spatial=SpatialSizes(
             1_000_000,
@@ -274,7 +275,7 @@ PROFILES = {
             1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, 2e-4, (5, 10, 0), 50_000, 50_000
         ),
         diffusion=DiffusionSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 64, (0.8, 1.6), 1e-4, 30),
-        race=RaceSizes(1_000_000, 20, 50_000_000, 2_000, (5, 10, 20, 50), 1_000),
+        race=RaceSizes(1_000_000, 20, 50_000_000, 2_000, 2_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(1_024, 1.0, 2_048, 8, 50_000_000, 1_024),
         spatial=SpatialSizes(
             5_000_000,

@@ -39,6 +39,7 @@ _FACE = {
     "generators.ddpm": ("DDPM",),
     "generators.edm": ("EDM",),
     "generators.patch_diffusion": ("PatchDiffusion",),
+    "generators.class_diffusion": ("ClassDiffusion",),
     "generators.latent_diffusion": ("LatentDiffusion",),
     "generators.autoencoder": ("Autoencoder",),
     "generators.spatial_diffusion": ("SpatialDiffusion", "lesion_edges", "lesion_kinds"),
@@ -51,6 +52,7 @@ _FACE = {
     "translators.spade": ("SPADE",),
     "translators.mask_diffusion": ("MaskDiffusion",),
     "segmenters.unet": ("UNetSegmenter",),
+    "segmenters.diffusion_features": ("DiffusionFeatures",),
     "segmenters.arms": ("train_arm", "both", "require_masks"),
     "workers": ("side_by_side",),
 }

@@ -23,7 +23,8 @@ NOTEBOOKS = {
     "06_segmentation": (["00_data", GENERATORS], "alone"),
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
     "08_translation_for_segmentation": (["00_data"], "alone"),
-    "09_latent_diffusion": (["00_data"], "training"),
+    "09_latent_diffusion": (["00_data"], "alone"),
+    "11_rare_and_unlabelled": (["00_data"], "alone"),
 }
 CORE = [name for name in NOTEBOOKS if name < "08"]
 

@@ -123,6 +123,20 @@ class SpatialSizes:
 
 
 @dataclass(frozen=True)
+class RareSizes:
+    """Notebook 11; its networks are those of 05."""
+
+    frequent: int  # pictures of the most frequent class
+    ratio: float  # of these to those of the rarest
+    class_images: int  # images seen by each of its three trainings
+    image_images: int  # images seen by the model of images without labels
+    labelled: tuple[int, ...]  # slices with labels, in three settings
+    joint_images: int  # images seen by each VAE that learns from so few
+    steps: int  # of every segmenter
+    drawn: int  # slices drawn for a segmenter, and per class to judge
+
+
+@dataclass(frozen=True)
 class TranslationSizes:
     """CycleGAN in notebooks 04 and 08, and the experiments of 08."""
 
@@ -164,6 +178,7 @@ class Profile:
     race: RaceSizes
     latent: LatentSizes
     spatial: SpatialSizes
+    rare: RareSizes
     segmentation: SegmentationSizes
     synthetic: int  # slices that each generator writes to disk
     bootstrap: int  # resamples of a confidence interval
@@ -185,6 +200,7 @@ PROFILES = {
         race=RaceSizes(64, 3, 640, 16, 16, (4, 8), 16),
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
         spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
+        rare=RareSizes(12, 6, 64, 64, (2, 4), 64, 8, 24),
         segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
         synthetic=48,
         bootstrap=200,
@@ -205,6 +221,7 @@ PROFILES = {
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
+        rare=RareSizes(1_000, 100, 10_000, 16_000, (5, 20, 100), 20_000, 500, 240),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
         synthetic=1_440,
         bootstrap=2000,
@@ -225,6 +242,7 @@ PROFILES = {
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
+        rare=RareSizes(1_000, 100, 10_000, 16_000, (5, 20, 100), 20_000, 500, 240),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -260,6 +278,7 @@ PROFILES = {
             2_000,
             (64, 128, 256),
         ),
+        rare=RareSizes(5_000, 100, 1_000_000, 1_000_000, (5, 20, 100), 200_000, 4_000, 2_000),
         segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
         synthetic=10_000,
         bootstrap=2000,
@@ -295,6 +314,7 @@ PROFILES = {
             10_000,
             (128, 256, 512),
         ),
+        rare=RareSizes(5_000, 100, 3_000_000, 5_000_000, (5, 20, 100), 1_000_000, 10_000, 2_000),
         segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
         synthetic=100_000,
         bootstrap=2000,
@@ -326,6 +346,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "07_evaluation": 0.3,
         "08_translation_for_segmentation": 0.3,
         "09_latent_diffusion": 0.3,
+        "11_rare_and_unlabelled": 0.4,
         "together": 2.5,
     },
     "demo": {
@@ -339,6 +360,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "07_evaluation": 2,
         "08_translation_for_segmentation": 24,
         "09_latent_diffusion": 15,
+        "11_rare_and_unlabelled": 15,
         "together": 80,
     },
     "reference": {},

@@ -16,6 +16,7 @@ GENERATORS = {
     "stylegan3": ("stylegan3", "StyleGAN3"),
     "ddpm": ("ddpm", "DDPM"),
     "edm": ("edm", "EDM"),
+    "class_diffusion": ("class_diffusion", "ClassDiffusion"),
     "patch_diffusion": ("patch_diffusion", "PatchDiffusion"),
     "latent_diffusion": ("latent_diffusion", "LatentDiffusion"),
     "spatial_diffusion": ("spatial_diffusion", "SpatialDiffusion"),

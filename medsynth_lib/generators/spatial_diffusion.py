@@ -1,25 +1,19 @@
-"""Latent diffusion on codes that are small pictures, told how large the lesion should be (Pinaya et al. 2022).
-
-One network learns both p(z | kind) and p(z): for a tenth of the slices the kind is replaced by "not said", slice by
-slice. In use, classifier-free guidance (Ho & Salimans 2022) goes beyond what the condition changes:
-
-    F(z; kind) = F(z; none) + guidance (F(z; kind) - F(z; none)),   0: not told at all, 1: told, above: exaggerated
-"""
+"""Latent diffusion on codes that are small pictures, told what to draw (Pinaya et al. 2022): see `guidance`."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .edm import LEVELS, Denoiser
+from .guidance import Guided, withheld
 from .joint import Shape
 from .latent_diffusion import LatentDiffusion
 from .unet import FoldedUNet
 
 BATCH = 64  # codes drawn at once
-DROPPED = 0.1  # share of the slices whose kind is not said
 
 
 class SpatialDiffusion(LatentDiffusion):
@@ -59,8 +53,7 @@ class SpatialDiffusion(LatentDiffusion):
         """The kinds int64 [B] of a batch, a tenth of them not said."""
         if not self.kinds:
             return ()
-        silent = torch.rand(len(batch["kinds"]), device=batch["kinds"].device) < DROPPED
-        return (torch.where(silent, self.kinds, batch["kinds"]),)
+        return (withheld(batch["kinds"], self.kinds),)
 
     @torch.no_grad()
     def sample(
@@ -68,7 +61,7 @@ class SpatialDiffusion(LatentDiffusion):
     ) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W].
 
-        `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly (see above).
+        `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly.
         """
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator).to(self.device)
@@ -81,19 +74,6 @@ class SpatialDiffusion(LatentDiffusion):
         parts = zip(noise.split(BATCH), *(told.split(BATCH) for told in condition), strict=True)
         u = torch.cat([denoiser.solve(part, steps or self.solver_steps, *told) for part, *told in parts])
         return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)
-
-
-class Guided(nn.Module):
-    """`net` with its condition exaggerated by `guidance`; both answers come out of one call."""
-
-    def __init__(self, net: nn.Module, guidance: float, silent: int):
-        super().__init__()
-        self.net, self.guidance, self.silent = net, guidance, silent
-
-    def forward(self, x: Tensor, level: Tensor, kinds: Tensor) -> Tensor:
-        both = torch.cat([kinds, torch.full_like(kinds, self.silent)])
-        told, silent = self.net(torch.cat([x, x]), torch.cat([level, level]), both).chunk(2)
-        return silent + self.guidance * (told - silent)
 
 
 def lesion_kinds(labels: np.ndarray, edges) -> np.ndarray:

@@ -14,6 +14,11 @@ from ..method import Method
 WARM_UP = 0.1  # share of the training over which the learning rate rises
 
 
+def criterion() -> DiceCELoss:
+    """Dice + cross-entropy. Background is not in the Dice term: it is most of every slice and would hide a miss."""
+    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+
 class UNetSegmenter(Method):
     """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1."""
 
@@ -33,8 +38,7 @@ class UNetSegmenter(Method):
             num_res_units=1,
             norm="INSTANCE",
         )
-        # Background is left out of the Dice term: it is most of every slice and would hide a missed lesion.
-        self.criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self.criterion = criterion()
 
     def optimisers(self) -> dict:
         return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}
@@ -44,8 +48,12 @@ class UNetSegmenter(Method):
             return 0.1 + 0.9 * fraction / WARM_UP
         return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
 
+    def logits(self, images: Tensor) -> Tensor:
+        """[B, n_labels, H, W] for images [B, C, H, W]."""
+        return self.net(images)
+
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        loss = self.criterion(self.net(batch["images"]).float(), batch["labels"][:, None])
+        loss = self.criterion(self.logits(batch["images"]).float(), batch["labels"][:, None])
         optimiser = optimisers["net"]
         optimiser.zero_grad()
         self.backward(loss)
@@ -56,5 +64,5 @@ class UNetSegmenter(Method):
     def predict(self, images: Tensor, batch_size: int = 64) -> Tensor:
         """Label maps uint8 [N, H, W] on the CPU."""
         self.net.eval()
-        parts = [self.net(part.to(self.device)).argmax(1).to(torch.uint8).cpu() for part in images.split(batch_size)]
+        parts = [self.logits(part.to(self.device)).argmax(1).to(torch.uint8).cpu() for part in images.split(batch_size)]
         return torch.cat(parts)

@@ -18,6 +18,7 @@ SMALL = {
     "stylegan3": lambda: ms.StyleGAN3(1, 2, 16, width=8, most=8, latent=4, depth=3, margin=4),
     "ddpm": lambda: ms.DDPM(1, 2, 16, patch=2, widths=(8, 16), layers=1, solver_steps=3),
     "edm": lambda: ms.EDM(1, 2, 16, 0.7, patch=2, widths=(8, 16), layers=1, solver_steps=3),
+    "class_diffusion": lambda: ms.ClassDiffusion(1, 2, 16, 0.7, patch=2, widths=(8, 16), solver_steps=3),
     "patch_diffusion": lambda: ms.PatchDiffusion(1, 2, 16, 0.7, tile=8, patch=2, widths=(8, 16), solver_steps=3),
     "latent_diffusion": lambda: ms.LatentDiffusion(1, 2, 16, VAE, width=16, blocks=1, solver_steps=3),
     "spatial_diffusion": lambda: ms.SpatialDiffusion(1, 2, 16, CODER, kinds=2, widths=(8, 16), attention=False),
@@ -33,6 +34,7 @@ def test_trained_published_loaded_samples_the_same(name, tmp_path):
     torch.manual_seed(0)
     method = SMALL[name]()
     tensors = {"images": torch.rand(8, 1, 16, 16) * 2 - 1, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
+    tensors["classes"] = torch.arange(8) % 2
     codes = {"latent_diffusion": (8, 4), "spatial_diffusion": (8, 2, 4, 4)}.get(name)
     if codes:
         tensors = {"mean": torch.randn(codes), "log_variance": torch.zeros(codes), "kinds": torch.arange(8) % 2}

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import medsynth_lib as ms
-from medsynth_lib.generators.spatial_diffusion import DROPPED, lesion_edges, lesion_kinds
+from medsynth_lib.generators.guidance import DROPPED
+from medsynth_lib.generators.spatial_diffusion import lesion_edges, lesion_kinds
 
 CODER = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 2, "patch": 2}
 

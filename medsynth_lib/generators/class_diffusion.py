@@ -1,0 +1,69 @@
+"""Diffusion of pictures of a class, when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
+
+    L = EDM's loss + overlap E max(0, MARGIN - || F(x; c) - F(x; c') ||^2 / n)        c': any other class
+
+The second term is our reading of the paper, whose training code is not public: of two classes, the Gaussians of one
+denoising step have the same variance, so their divergence is the squared distance of their means, and that of D is
+c_out^2 times that of F. Classes that answer alike (a rare one that has borrowed a frequent one's look) are pushed
+apart, up to a margin.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from . import joint
+from .edm import EDM, Denoiser
+from .guidance import Guided, withheld
+from .unet import FoldedUNet
+
+MARGIN = 0.1  # of the variance of F's target, which is 1
+
+
+class ClassDiffusion(EDM):
+    """EDM that is told a class; batches are {"images", "labels", "classes" int64 [B]}.
+
+    classes   how many there are
+    overlap   weight of the overlap term; 0: plain
+    """
+
+    name = "class_diffusion"
+    settings = ("classes", "overlap", *EDM.settings)
+
+    def __init__(self, channels, labels, size, sigma_data: float, classes: int = 2, overlap: float = 0.0, **more):
+        self.classes, self.overlap = classes, overlap
+        super().__init__(channels, labels, size, sigma_data, **more)
+
+    def network(self) -> nn.Module:
+        sizes = (self.patch, self.widths, self.layers, self.attention)
+        known = self.classes + 1  # the last one is "not said"
+        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, fine=self.fine, classes=known)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        clean, classes = joint.encode(batch["images"], batch["labels"], self.shape.labels), batch["classes"]
+        noisy, sigma = self.denoiser.noisy(clean)
+        told = withheld(classes, self.classes)
+        loss = self.denoiser.error(clean, noisy, sigma, told)
+        if not self.overlap:
+            return loss
+        other = (classes + torch.randint(1, self.classes, classes.shape, device=classes.device)) % self.classes
+        _, c_out, _ = self.denoiser.coefficients(sigma.view(-1, 1, 1, 1))
+        with torch.no_grad():
+            theirs = self.denoiser(noisy, sigma, other)
+        apart = ((self.denoiser(noisy, sigma, classes) - theirs) / c_out).square().flatten(1).mean(1)
+        return loss + self.overlap * (MARGIN - apart).clamp(min=0)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, seed: int, steps: int | None = None, classes: Tensor | None = None, guidance: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W] of `classes` int64 [n] (default: not said)."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
+        told = torch.full((n,), self.classes) if classes is None else classes
+        net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
+        denoiser = Denoiser(net, self.sigma_data).to(self.device)
+        pictures = denoiser.solve(noise.to(self.device), steps or self.solver_steps, told.to(self.device))
+        return joint.decode(pictures, self.shape.channels)

@@ -1,0 +1,73 @@
+"""A diffusion model that labels (after Wu et al. 2023, DatasetDM): its features, and a small decoder. Taught in 11.
+
+A model that has learned to draw heads without any label must know inside what a lesion looks like. So it is frozen, a
+slice with a little noise goes through it once per noise level, and a decoder of three convolutions learns from very
+few labelled slices to read a label out of what its layers answer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..generators.edm import EDM
+from ..training import data_hash
+from .unet import UNetSegmenter, criterion
+
+SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
+
+
+class DiffusionFeatures(UNetSegmenter):
+    """Images [B, C, H, W] -> labels, by a decoder of `width` channels on what `model`, an EDM of images only, answers.
+
+    Trained and used like any segmenter; of the diffusion model nothing is changed, and nothing saved.
+    """
+
+    name = "diffusion_features"
+    settings = ("features_of", "n_labels", "sigmas", "width", "learning_rate")
+
+    def __init__(self, model: EDM, n_labels: int, width: int = 64, learning_rate: float = 2e-3, sigmas=SIGMAS):
+        if model.shape.labels:
+            raise ValueError("the diffusion model draws labels itself; train one of images only (labels=0).")
+        self.features_of = data_hash(model.weights())
+        self.model, self.n_labels, self.sigmas = model, n_labels, list(sigmas)
+        self.width, self.learning_rate = width, learning_rate
+        size, channels = model.shape.size, model.shape.channels
+        found = self.features(torch.zeros(1, channels, size, size, device=model.device)).shape[1]
+        self.net = nn.Sequential(
+            nn.Conv2d(found, width, 1),
+            nn.InstanceNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.InstanceNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, n_labels, 3, padding=1),
+        )
+        self.criterion = criterion()
+
+    def to(self, device):
+        self.model.to(device)
+        return super().to(device)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """[B, F, H, W]: the images, and the answers of all blocks on the way up, brought to full size.
+
+        The noise is the same for every image, so that an image has one answer.
+        """
+        denoiser, answers = self.model.denoiser, []
+        net = denoiser.net
+        asked = [net.unet.mid_block, *net.unet.up_blocks, *([net.fine.second] if net.fine else [])]
+        hooks = [block.register_forward_hook(lambda _, __, answer: answers.append(answer)) for block in asked]
+        noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).to(images.device)
+        for sigma in self.sigmas:
+            level = torch.full((len(images),), sigma * float(denoiser.sigma_data), device=images.device)
+            denoiser(images + level.view(-1, 1, 1, 1) * noise, level)
+        for hook in hooks:
+            hook.remove()
+        full = [F.interpolate(x.float(), images.shape[-2:], mode="bilinear") for x in answers]
+        return torch.cat([images, *full], dim=1)
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.net(self.features(images))

@@ -2,7 +2,7 @@
 
 usage: python benchmarks/time_to_quality.py [--minutes 10] [--share 0.3] [--seeds 3] [--profile demo] [--out FILE]
 
-ours      the demo's: folded U-Net with fine layers, EDM at levels for the picture's size, short average
+ours      the demo's: folded U-Net that draws the picture, EDM at levels for the picture's size, short average
 tutorial  diffusers' and MONAI's unconditional ones: U-Net at full size, epsilon, L_simple, learning rate 1e-4, average
           of 0.9999 per step; with a network that is small enough for a CPU (theirs has 18 to 114 million parameters)
 
@@ -34,7 +34,7 @@ THOUSAND = 1_000  # steps of the tutorials' sampler
 
 
 def ours(shape, sizes, sigma_data):
-    names = ("patch", "layers", "attention", "fine", "levels", "learning_rate", "solver_steps")
+    names = ("patch", "layers", "attention", "draws", "levels", "learning_rate", "solver_steps")
     arguments = {name: getattr(sizes, name) for name in names} | {"widths": sizes.channels}
     return ms.EDM(**vars(shape), sigma_data=sigma_data, **arguments)
 

@@ -69,7 +69,7 @@ class DiffusionSizes:
     channels: tuple[int, ...]  # U-Net width per level
     layers: int  # residual blocks per level
     attention: bool  # self-attention at the lowest level
-    fine: int  # channels of the layers at full size that finish its picture
+    draws: str  # what the network draws (see generators.edm): small ones the picture
     levels: tuple[float, float]  # mean and deviation of ln(sigma) in training
     learning_rate: float
     solver_steps: int  # network evaluations of the fast sampler
@@ -196,7 +196,7 @@ PROFILES = {
         dcgan=DCGANSizes(320, 16, 8, 16, 2e-4, 160),
         stylegan=StyleGANSizes(160, 16, 8, 8, 2, 2, 16, 2, 3.5e-3, 2.0, 2_000, 2, (8, 8), 3, 4, 4.0, FAMILY),
         translation=TranslationSizes(64, 8, 4, 1, 4, 1, 5e-4, 10.0, 0.0, 16, 32, 4, 6e-4, (3, 0), 4, 4),
-        diffusion=DiffusionSizes(160, 16, 2, (16, 32), 1, False, 8, (0.0, 1.4), 1e-3, 10),
+        diffusion=DiffusionSizes(160, 16, 2, (16, 32), 1, False, "picture", (0.0, 1.4), 1e-3, 10),
         race=RaceSizes(64, 3, 640, 16, 16, (4, 8), 16),
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
         spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
@@ -215,9 +215,9 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(36_000, 16, 4, (64, 96, 128), 1, False, 24, (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(4_000, 20, 400_000, 128, 48, (5, 10, 20, 50), 1_000),
-        latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
+        diffusion=DiffusionSizes(50_000, 16, 4, (64, 96, 128), 1, False, "picture", (0.5, 1.4), 1e-3, 20),
+        race=RaceSizes(8_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
@@ -236,9 +236,9 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(320_000, 16, 4, (48, 72, 88), 1, False, 24, (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(4_000, 20, 400_000, 128, 48, (5, 10, 20, 50), 1_000),
-        latent=LatentSizes(64, 1.0, 768, 4, 400_000, 256),
+        diffusion=DiffusionSizes(320_000, 16, 4, (48, 72, 88), 1, False, "picture", (0.5, 1.4), 1e-3, 20),
+        race=RaceSizes(8_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
+        latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
@@ -257,7 +257,7 @@ PROFILES = {
         translation=TranslationSizes(
             200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, 2e-4, (5, 10, 0), 8_000, 8_000
         ),
-        diffusion=DiffusionSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, 48, (0.5, 1.6), 2e-4, 30),
+        diffusion=DiffusionSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, "mixture", (0.5, 1.6), 2e-4, 30),
         race=RaceSizes(300_000, 20, 5_000_000, 1_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
         spatial=SpatialSizes(
@@ -293,7 +293,7 @@ PROFILES = {
         translation=TranslationSizes(
             1_000_000, 4, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 1_000_000, 64, 2e-4, (5, 10, 0), 50_000, 50_000
         ),
-        diffusion=DiffusionSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, 64, (0.8, 1.6), 1e-4, 30),
+        diffusion=DiffusionSizes(15_000_000, 128, 2, (128, 256, 256, 512), 2, True, "mixture", (0.8, 1.6), 1e-4, 30),
         race=RaceSizes(1_000_000, 20, 50_000_000, 2_000, 2_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(1_024, 1.0, 2_048, 8, 50_000_000, 1_024),
         spatial=SpatialSizes(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import joint
-from .edm import EDM, Denoiser
+from .edm import EDM, Denoiser, beside
 from .guidance import Guided, withheld
 from .unet import FoldedUNet
 
@@ -38,7 +38,7 @@ class ClassDiffusion(EDM):
     def network(self) -> nn.Module:
         sizes = (self.patch, self.widths, self.layers, self.attention)
         known = self.classes + 1  # the last one is "not said"
-        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, fine=self.fine, classes=known)
+        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, classes=known)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Per picture of the batch: [B]."""
@@ -49,10 +49,10 @@ class ClassDiffusion(EDM):
         if not self.overlap:
             return loss
         other = (classes + torch.randint(1, self.classes, classes.shape, device=classes.device)) % self.classes
-        _, c_out, _ = self.denoiser.coefficients(sigma.view(-1, 1, 1, 1))
+        level, (_, _, c_in) = sigma.log() / 4, self.denoiser.coefficients(beside(sigma, noisy))
         with torch.no_grad():
-            theirs = self.denoiser(noisy, sigma, other)
-        apart = ((self.denoiser(noisy, sigma, classes) - theirs) / c_out).square().flatten(1).mean(1)
+            theirs = self.denoiser.net(c_in * noisy, level, other)
+        apart = (self.denoiser.net(c_in * noisy, level, classes) - theirs).square().flatten(1).mean(1)
         return loss + self.overlap * (MARGIN - apart).clamp(min=0)
 
     @torch.no_grad()
@@ -64,6 +64,6 @@ class ClassDiffusion(EDM):
         noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
         told = torch.full((n,), self.classes) if classes is None else classes
         net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
-        denoiser = Denoiser(net, self.sigma_data).to(self.device)
+        denoiser = Denoiser(net, self.sigma_data, draws=self.draws).to(self.device)
         pictures = denoiser.solve(noise.to(self.device), steps or self.solver_steps, told.to(self.device))
         return joint.decode(pictures, self.shape.channels)

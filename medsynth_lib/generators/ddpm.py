@@ -29,12 +29,12 @@ class NoisePredictor(FoldedUNet):
     "sample"   the clean picture:              eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
     "epsilon"  the noise itself (Ho et al.)
     "v"        sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
-    Where nothing finishes a folded U-Net at full size (`fine` 0), the first pays: a clean picture is smooth and fits
-    through 64 features, the 128 free numbers of a folded patch of noise do not.
+    On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
+    with 8 channels), which 64 feature channels cannot carry. A clean picture is smooth and fits through.
     """
 
-    def __init__(self, *arguments, prediction: str = "sample", **more):
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments, prediction: str = "sample"):
+        super().__init__(*arguments)
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
         self.prediction = prediction
@@ -51,7 +51,7 @@ class NoisePredictor(FoldedUNet):
 class DDPM(Method):
     """Diffusion model over image and label.
 
-    patch, widths, layers, attention, fine   of the network (see FoldedUNet)
+    patch, widths, layers, attention   of the network (see FoldedUNet)
     prediction   what it draws (see NoisePredictor)
     max_snr      weight of nearly clean pictures: that of this signal-to-noise ratio; None: no bound (L_simple)
     """
@@ -62,7 +62,6 @@ class DDPM(Method):
         "widths",
         "layers",
         "attention",
-        "fine",
         "learning_rate",
         "solver_steps",
         "prediction",
@@ -79,18 +78,17 @@ class DDPM(Method):
         widths: tuple[int, ...] = (96, 128, 160),
         layers: int = 1,
         attention: bool = False,
-        fine: int = 0,
         learning_rate: float = 5e-4,
         solver_steps: int = 25,
         prediction: str = "sample",
         max_snr: float | None = MAX_SNR,
     ):
         self.shape = joint.Shape(channels, labels, size)
-        self.patch, self.widths, self.layers, self.attention, self.fine = patch, list(widths), layers, attention, fine
+        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
         self.prediction, self.max_snr = prediction, max_snr
         sizes = (self.shape.joint, size, patch, widths, layers, attention)
-        self.predictor = NoisePredictor(*sizes, prediction=prediction, fine=fine)
+        self.predictor = NoisePredictor(*sizes, prediction=prediction)
         self.schedule_of_noise = noise_schedule()
 
     def optimisers(self) -> dict:

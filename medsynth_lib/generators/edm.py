@@ -10,6 +10,10 @@ errors alike. They need the deviation of the data, which is measured, not guesse
 Which noise levels are practised decides what is learned. The paper's are right for 32 pixels. In a larger picture
 neighbours say the same, so that its outline is still legible at a level where that of a small one has drowned: what
 the whole looks like is decided at *higher* levels (Hoogeboom et al. 2023). `levels` shifts and widens the law for that.
+
+F may also draw the clean picture itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
+network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
+exact near the clean picture, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
 """
 
 from __future__ import annotations
@@ -25,17 +29,22 @@ from .unet import FoldedUNet, warm_up
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, at 32 and 64 pixels
+MAX_SNR = 1.0  # in the weight of a network that draws the clean picture
+DRAWN = ("mixture", "picture")
 
 
 class Denoiser(nn.Module):
     """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B].
 
     levels   mean and deviation of ln(sigma) in training
+    draws    what F draws: the paper's "mixture" of picture and noise, or the "picture"
     """
 
-    def __init__(self, net: nn.Module, sigma_data: float, levels: tuple[float, float] = LEVELS):
+    def __init__(self, net: nn.Module, sigma_data: float, levels: tuple = LEVELS, draws: str = "mixture"):
         super().__init__()
-        self.net, self.levels = net, levels
+        if draws not in DRAWN:
+            raise ValueError(f"unknown {draws!r} to draw; known: {', '.join(DRAWN)}.")
+        self.net, self.levels, self.draws = net, levels, draws
         self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,9 +53,9 @@ class Denoiser(nn.Module):
         return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), total.rsqrt()
 
     def forward(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
-        wide = sigma.view(-1, *[1] * (x.dim() - 1))
-        c_skip, c_out, c_in = self.coefficients(wide)
-        return c_skip * x + c_out * self.net(c_in * x, sigma.log() / 4, *condition).float()
+        c_skip, c_out, c_in = self.coefficients(beside(sigma, x))
+        answer = self.net(c_in * x, sigma.log() / 4, *condition).float()
+        return self.sigma_data * answer if self.draws == "picture" else c_skip * x + c_out * answer
 
     def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise in Ho et al.'s x_t at step t int64 [B]: x_t = sqrt(a_t) (x_0 + sigma n), sigma^2 = 1 / a_t - 1.
@@ -54,20 +63,21 @@ class Denoiser(nn.Module):
         So every sampler made for noise predictors can use this denoiser.
         """
         a = noise_schedule().alphas_cumprod.to(x.device)[t]
-        sigma, wide = (1 / a - 1).sqrt(), [-1, *[1] * (x.dim() - 1)]
-        grown = x / a.sqrt().view(wide)
-        return (grown - self(grown, sigma)) / sigma.view(wide)
+        sigma = (1 / a - 1).sqrt()
+        grown = x / beside(a.sqrt(), x)
+        return (grown - self(grown, sigma)) / beside(sigma, x)
 
     def noisy(self, clean: Tensor) -> tuple[Tensor, Tensor]:
         """`clean` [B, ...] with noise of one level per row, and these levels [B]. It stays in fp32."""
         mean, deviation = self.levels
         sigma = torch.exp(mean + deviation * torch.randn(len(clean), device=clean.device))
-        return clean + sigma.view(-1, *[1] * (clean.dim() - 1)) * torch.randn_like(clean), sigma
+        return clean + beside(sigma, clean) * torch.randn_like(clean), sigma
 
     def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition) -> Tensor:
         """The weighted squared error per row: [B]."""
-        _, c_out, _ = self.coefficients(sigma.view(-1, *[1] * (clean.dim() - 1)))
-        return ((self(noisy, sigma, *condition) - clean) / c_out).square().flatten(1).mean(1)
+        snr = (self.sigma_data / sigma).square()
+        weight = 1 + (snr.clamp(max=MAX_SNR) if self.draws == "picture" else snr)
+        return weight * ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square().flatten(1).mean(1)
 
     def loss(self, clean: Tensor, *condition) -> Tensor:
         """The error at random levels: [B]."""
@@ -77,9 +87,11 @@ class Denoiser(nn.Module):
         """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""
         solver = solver_of(steps, float(self.sigma_data))
         x = noise * solver.init_noise_sigma
-        for level in solver.timesteps:
-            answer = self.net(solver.scale_model_input(x, level), level.to(x.device).expand(len(x)), *condition)
-            x = solver.step(answer.float(), level, x).prev_sample
+        for level, sigma in zip(solver.timesteps, solver.sigmas, strict=False):  # a sigma more: the last is 0
+            solver.scale_model_input(x, level)  # tells the solver where it is
+            c_skip, c_out, _ = self.coefficients(sigma.to(x.device))
+            mixture = (self(x, sigma.to(x.device).expand(len(x)), *condition) - c_skip * x) / c_out  # what it expects
+            x = solver.step(mixture, level, x).prev_sample
         return x
 
     def heun(self, noise: Tensor, steps: int, *condition) -> Tensor:
@@ -93,6 +105,11 @@ class Denoiser(nn.Module):
                 slope = (slope + (euler - self(euler, after.expand(len(x)), *condition)) / after) / 2
             x = x + (after - now) * slope
         return x
+
+
+def beside(values: Tensor, x: Tensor) -> Tensor:
+    """`values` [B] shaped to be multiplied with x [B, ...]."""
+    return values.view(-1, *[1] * (x.dim() - 1))
 
 
 def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
@@ -112,19 +129,19 @@ class EDM(Method):
     """EDM over joint pictures.
 
     sigma_data   their deviation (`deviation`)
-    levels       mean and deviation of ln(sigma) in training
-    patch, widths, layers, attention, fine   of the network (see FoldedUNet)
+    levels, draws   see Denoiser
+    patch, widths, layers, attention   of the network (see FoldedUNet)
     """
 
     name = "edm"
     settings = (
         "sigma_data",
         "levels",
+        "draws",
         "patch",
         "widths",
         "layers",
         "attention",
-        "fine",
         "learning_rate",
         "solver_steps",
     )
@@ -137,23 +154,24 @@ class EDM(Method):
         size: int,
         sigma_data: float,
         levels: tuple[float, float] = LEVELS,
+        draws: str = "mixture",
         patch: int = 4,
         widths: tuple[int, ...] = (96, 128, 160),
         layers: int = 1,
         attention: bool = False,
-        fine: int = 24,
         learning_rate: float = 1e-3,
         solver_steps: int = 20,
     ):
-        self.shape, self.sigma_data, self.levels = joint.Shape(channels, labels, size), sigma_data, list(levels)
-        self.patch, self.widths, self.layers, self.attention, self.fine = patch, list(widths), layers, attention, fine
+        self.shape, self.sigma_data = joint.Shape(channels, labels, size), sigma_data
+        self.levels, self.draws = list(levels), draws
+        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
         self.learning_rate, self.solver_steps = learning_rate, solver_steps
-        self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels))
+        self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels), draws)
 
     def network(self) -> nn.Module:
         """F."""
         sizes = (self.patch, self.widths, self.layers, self.attention)
-        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, fine=self.fine)
+        return FoldedUNet(self.shape.joint, self.shape.size, *sizes)
 
     def optimisers(self) -> dict:
         return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}

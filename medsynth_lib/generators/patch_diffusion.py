@@ -25,9 +25,9 @@ THUMBNAIL = 8  # pixels per side
 class TileNet(nn.Module):
     """F for tiles [B, C, t, t], level [B], place [B, 2, t, t] in [-1, 1] and thumbnail [B, C, 8, 8]."""
 
-    def __init__(self, channels: int, tile: int, patch: int, widths, layers: int, attention: bool, fine: int):
+    def __init__(self, channels: int, tile: int, patch: int, widths, layers: int, attention: bool):
         super().__init__()
-        self.unet = FoldedUNet(channels, tile, patch, widths, layers, attention, fine, given=2 + channels)
+        self.unet = FoldedUNet(channels, tile, patch, widths, layers, attention, given=2 + channels)
 
     def forward(self, x: Tensor, level: Tensor, place: Tensor, thumbnail: Tensor) -> Tensor:
         # Looked up at the tile's place, so that each pixel is told what lies *there* in the coarse picture.
@@ -91,7 +91,7 @@ class PatchDiffusion(EDM):
                 f"tiles of {self.tile} pixels do not fit pictures of {self.shape.size} or patches of {self.patch}; "
                 "take smaller tiles, of a multiple of the patch."
             )
-        sizes = (self.tile, self.patch, self.widths, self.layers, self.attention, self.fine)
+        sizes = (self.tile, self.patch, self.widths, self.layers, self.attention)
         return TileNet(self.shape.joint, *sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
@@ -113,4 +113,4 @@ class PatchDiffusion(EDM):
     def solve(self, noise: Tensor, steps: int, stride: int | None = None) -> Tensor:
         """Joint pictures from noise [n, C + K, H, W]; tiles lie `stride` pixels apart (default: half a tile)."""
         net = Assembled(self.denoiser.net, self.tile, stride or self.tile // 2)
-        return Denoiser(net, self.sigma_data).to(noise.device).solve(noise, steps)
+        return Denoiser(net, self.sigma_data, draws=self.draws).to(noise.device).solve(noise, steps)

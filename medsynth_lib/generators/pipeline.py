@@ -21,10 +21,7 @@ def save_pipeline(ddpm: DDPM, folder: Path) -> Path:
 
     The pipeline works on folded pictures, as the U-Net does: folding only sorts values anew, so noise stays noise. Its
     `output_type` must be "np", since PIL knows no pictures of that many channels; `unfolded` turns them into slices.
-    ValueError for a model with fine layers, which diffusers' U-Net does not have.
     """
-    if ddpm.fine:
-        raise ValueError("diffusers has no fine layers; train the DDPM with fine=0 to save it as a pipeline.")
     scheduler = DDPMScheduler.from_config(
         ddpm.schedule_of_noise.config, prediction_type=PREDICTION_TYPES[ddpm.prediction]
     )

@@ -20,7 +20,7 @@ class FoldedUNet(nn.Module):
 
     patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
     a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
-    the lowest level only. `fine` channels at full size finish what the U-Net has drawn (see Fine; 0: nothing does).
+    the lowest level only.
     `classes` and `given` are for conditions: so many classes (int64 [B]), so many more channels of a picture that is
     given and not drawn ([B, given, H, W]).
     """
@@ -33,7 +33,6 @@ class FoldedUNet(nn.Module):
         widths,
         layers: int,
         attention: bool,
-        fine: int = 0,
         classes: int = 0,
         given: int = 0,
     ):
@@ -54,36 +53,9 @@ class FoldedUNet(nn.Module):
             norm_num_groups=8,
             num_class_embeds=classes or None,
         )
-        self.fine = Fine(channels + given, channels, fine, 4 * widths[0]) if fine else None
 
     def forward(self, x: Tensor, level: Tensor, kinds: Tensor | None = None, picture: Tensor | None = None) -> Tensor:
         told = {} if kinds is None else {"class_labels": kinds}
         x = x if picture is None else torch.cat([x, picture], dim=1)
-        drawn = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.patch), level, **told).sample, self.patch)
-        if self.fine is None:
-            return drawn
-        return self.fine(x, drawn, self.unet.time_embedding(self.unet.time_proj(level).to(x.dtype)))
-
-
-class Fine(nn.Module):
-    """Three convolutions at full size that finish a folded U-Net's picture, seeing the noisy one beside it.
-
-    A folded patch of noise holds more free numbers (128 at patch 4 with 8 channels) than the U-Net has features, so
-    noise does not fit through, nor does a fine edge. Here it need not: it is copied over at full size. The level of
-    noise says how (a factor and a shift per channel).
-    """
-
-    def __init__(self, inputs: int, outputs: int, width: int, embedded: int):
-        super().__init__()
-        self.first = nn.Conv2d(inputs + outputs, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, outputs, 3, padding=1)
-        self.level = nn.Linear(embedded, 4 * width)
-        nn.init.zeros_(self.last.weight)  # begins as the U-Net alone
-        nn.init.zeros_(self.last.bias)
-
-    def forward(self, x: Tensor, drawn: Tensor, level: Tensor) -> Tensor:
-        factor, shift, factor2, shift2 = self.level(F.silu(level))[:, :, None, None].chunk(4, dim=1)
-        h = F.silu(self.first(torch.cat([x, drawn], dim=1)) * (1 + factor) + shift)
-        h = F.silu(self.second(h) * (1 + factor2) + shift2)
-        return drawn + self.last(h)
+        drawn = self.unet(F.pixel_unshuffle(x, self.patch), level, **told).sample
+        return F.pixel_shuffle(drawn, self.patch)

@@ -52,18 +52,18 @@ class DiffusionFeatures(UNetSegmenter):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """[B, F, H, W]: the images, and the answers of all blocks on the way up, brought to full size.
+        """[B, F, H, W]: the images, the pictures drawn from them, and the answers of all blocks on the way up.
 
         The noise is the same for every image, so that an image has one answer.
         """
         denoiser, answers = self.model.denoiser, []
-        net = denoiser.net
-        asked = [net.unet.mid_block, *net.unet.up_blocks, *([net.fine.second] if net.fine else [])]
+        unet = denoiser.net.unet
+        asked = [unet.mid_block, *unet.up_blocks]
         hooks = [block.register_forward_hook(lambda _, __, answer: answers.append(answer)) for block in asked]
         noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).to(images.device)
         for sigma in self.sigmas:
             level = torch.full((len(images),), sigma * float(denoiser.sigma_data), device=images.device)
-            denoiser(images + level.view(-1, 1, 1, 1) * noise, level)
+            answers.append(denoiser(images + level.view(-1, 1, 1, 1) * noise, level))
         for hook in hooks:
             hook.remove()
         full = [F.interpolate(x.float(), images.shape[-2:], mode="bilinear") for x in answers]

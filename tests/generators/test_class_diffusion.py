@@ -8,7 +8,7 @@ from medsynth_lib.generators.class_diffusion import MARGIN, ClassDiffusion
 
 def tiny(**more):
     torch.manual_seed(0)
-    return ClassDiffusion(1, 0, 16, 0.7, classes=3, patch=2, widths=(16, 32), fine=4, solver_steps=8, **more)
+    return ClassDiffusion(1, 0, 16, 0.7, classes=3, patch=2, widths=(16, 32), solver_steps=8, **more)
 
 
 def three(n=24):

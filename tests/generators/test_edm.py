@@ -84,6 +84,35 @@ def test_more_steps_come_closer_to_the_exact_end():
         assert errors[0] > errors[1] > errors[2] and errors[2] < 0.01 * s
 
 
+def test_a_network_that_draws_the_picture_gives_the_same_samples():
+    """The same D, once through the paper's mixture and once drawn directly: one sampler, one sample."""
+    exact = Exact([0.2], [1.0], 0.3, 0.5)
+    mixture = Denoiser(exact, 0.5)
+    direct = torch.nn.Module()
+
+    def picture(scaled, level):
+        sigma = torch.exp(4 * level)
+        return mixture(scaled * (sigma**2 + 0.25).sqrt().view(-1, 1), sigma) / 0.5
+
+    direct.forward = picture
+    noise = torch.randn(64, 3)
+    assert torch.allclose(Denoiser(direct, 0.5, draws="picture").solve(noise, 12), mixture.solve(noise, 12), atol=1e-3)
+    with pytest.raises(ValueError, match="unknown 'noise' to draw"):
+        Denoiser(direct, 0.5, draws="noise")
+
+
+def test_weights_are_the_papers_and_bounded_for_pictures():
+    silent = torch.nn.Module()
+    silent.forward = lambda x, level: torch.zeros_like(x)
+    sigma, clean = torch.tensor([0.05, 0.5, 5.0]), torch.ones(3, 4)
+    c_skip, c_out, _ = Denoiser(silent, 0.5).coefficients(sigma)
+    noisy = clean + sigma[:, None]
+    paper = Denoiser(silent, 0.5).error(clean, noisy, sigma)
+    assert torch.allclose(paper, ((c_skip * (1 + sigma) - 1) / c_out) ** 2, rtol=1e-4)
+    bounded = Denoiser(silent, 0.5, draws="picture").error(clean, noisy, sigma)
+    assert torch.allclose(bounded, torch.tensor([2.0, 2.0, 1.01]) / 0.25, rtol=1e-4)
+
+
 def test_it_serves_samplers_made_for_noise_predictors():
     """For data N(m, s^2): the noise it finds in x_t is the closed form of Ho et al.'s process, at every step."""
     s = 0.3

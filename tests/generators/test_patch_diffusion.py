@@ -11,7 +11,7 @@ from medsynth_lib.metrics.seams import seam_ratio
 
 def tiny(**more):
     torch.manual_seed(0)
-    return PatchDiffusion(1, 2, 16, 0.7, tile=8, patch=2, widths=(8, 16), fine=4, solver_steps=3, **more)
+    return PatchDiffusion(1, 2, 16, 0.7, tile=8, patch=2, widths=(8, 16), solver_steps=3, **more)
 
 
 @pytest.mark.parametrize("size, tile, stride", [(16, 8, 4), (16, 8, 8), (20, 8, 5), (8, 8, 4)])

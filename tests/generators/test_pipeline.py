@@ -29,9 +29,3 @@ def test_a_pipeline_opened_by_diffusers_samples_what_we_sample(prediction, tmp_p
     expected, expected_labels = ms.joint.decode(F.pixel_shuffle(folded, 2), 2)
     assert torch.allclose(images, expected, atol=1e-3)
     assert (labels == expected_labels).float().mean() > 0.99
-
-
-def test_fine_layers_are_refused(tmp_path):
-    ddpm = ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), fine=4)
-    with pytest.raises(ValueError, match="no fine layers"):
-        save_pipeline(ddpm, tmp_path)

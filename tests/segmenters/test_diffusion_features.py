@@ -8,7 +8,7 @@ import medsynth_lib as ms
 
 def frozen():
     torch.manual_seed(0)
-    return ms.EDM(1, 0, 16, 0.6, patch=2, widths=(8, 16), fine=4)
+    return ms.EDM(1, 0, 16, 0.6, patch=2, widths=(8, 16))
 
 
 def squares(n=12):
@@ -42,7 +42,7 @@ def test_it_learns_from_few_and_leaves_the_model_alone(tmp_path):
 def test_another_model_is_another_training():
     first = ms.DiffusionFeatures(frozen(), 2).config()
     torch.manual_seed(1)
-    other = ms.EDM(1, 0, 16, 0.6, patch=2, widths=(8, 16), fine=4)
+    other = ms.EDM(1, 0, 16, 0.6, patch=2, widths=(8, 16))
     assert first["features_of"] != ms.DiffusionFeatures(other, 2).config()["features_of"]
 
 

@@ -17,7 +17,7 @@ def halves(n=8):
 
 def tiny():
     torch.manual_seed(0)
-    return ms.MaskDiffusion(1, 3, 16, 0.7, patch=2, widths=(16, 32), fine=8, solver_steps=8, learning_rate=3e-3)
+    return ms.MaskDiffusion(1, 3, 16, 0.7, patch=2, widths=(16, 32), solver_steps=8, learning_rate=3e-3)
 
 
 def test_it_learns_which_brightness_belongs_to_which_label():

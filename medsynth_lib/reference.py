@@ -1,6 +1,6 @@
 """Committed reference weights: the same code, trained for longer, shown beside a run and never mixed into it.
 
-To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02 03 05"`, then
+To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02 03"`, then
 `python -m medsynth_lib.reference runs/reference/phantom/seed0`.
 """
 

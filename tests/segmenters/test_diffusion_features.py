@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import medsynth_lib as ms
+from medsynth_lib.segmenters.diffusion_features import Decoder
 
 
 def frozen():
@@ -19,12 +20,22 @@ def squares(n=12):
     return {"images": labels[:, None].float() * 1.2 - 0.6, "labels": labels}
 
 
-def test_features_have_full_size_and_do_not_change():
+def test_features_begin_with_the_image_and_do_not_change():
     reader, images = ms.DiffusionFeatures(frozen(), 2), squares()["images"]
-    features = reader.features(images)
-    assert features.shape[0] == 12 and features.shape[2:] == (16, 16) and torch.equal(features[:, :1], images)
-    assert torch.equal(features, reader.features(images))
-    assert torch.allclose(features[3:4], reader.features(images[3:4]), atol=1e-5), "alone or in a batch"
+    maps, again, alone = (reader.features(x) for x in (images, images, images[3:4]))
+    assert torch.equal(maps[0], images) and len(maps) == 1 + 2 * 4, "two levels: middle, two blocks, picture"
+    assert all(torch.equal(x, y) for x, y in zip(maps, again, strict=True))
+    assert all(torch.allclose(x[3:4], y, atol=1e-5) for x, y in zip(maps, alone, strict=True)), "alone or in a batch"
+
+
+def test_reading_before_enlarging_is_the_same_as_after():
+    torch.manual_seed(0)
+    decoder = Decoder([3, 5], 4, 2)
+    decoder.decide = torch.nn.Identity()
+    maps = [torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4)]
+    large = torch.nn.functional.interpolate(maps[1], (8, 8), mode="bilinear")
+    after = decoder.read[0](maps[0]) + decoder.read[1](large)
+    assert torch.allclose(decoder(maps), after, atol=1e-5)
 
 
 def test_it_learns_from_few_and_leaves_the_model_alone(tmp_path):

@@ -3,8 +3,8 @@
     L = EDM's loss + overlap E max(0, MARGIN - || F(x; c) - F(x; c') ||^2 / n)        c': any other class
 
 The second term is our reading of the paper, whose training code is not public: of two classes, the Gaussians of one
-denoising step have the same variance, so their divergence is the squared distance of their means, and that of D is
-c_out^2 times that of F. Classes that answer alike (a rare one that has borrowed a frequent one's look) are pushed
+denoising step have the same variance, so their divergence is the squared distance of their means, and that of F up
+to a factor. Classes that answer alike (a rare one that has borrowed a frequent one's look) are pushed
 apart, up to a margin.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import joint
-from .edm import EDM, Denoiser, beside
+from .edm import EDM, Denoiser
 from .guidance import Guided, withheld
 from .unet import FoldedUNet
 
@@ -36,9 +36,8 @@ class ClassDiffusion(EDM):
         super().__init__(channels, labels, size, sigma_data, **more)
 
     def network(self) -> nn.Module:
-        sizes = (self.patch, self.widths, self.layers, self.attention)
         known = self.classes + 1  # the last one is "not said"
-        return FoldedUNet(self.shape.joint, self.shape.size, *sizes, classes=known)
+        return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes, classes=known)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Per picture of the batch: [B]."""
@@ -49,10 +48,9 @@ class ClassDiffusion(EDM):
         if not self.overlap:
             return loss
         other = (classes + torch.randint(1, self.classes, classes.shape, device=classes.device)) % self.classes
-        level, (_, _, c_in) = sigma.log() / 4, self.denoiser.coefficients(beside(sigma, noisy))
         with torch.no_grad():
-            theirs = self.denoiser.net(c_in * noisy, level, other)
-        apart = (self.denoiser.net(c_in * noisy, level, classes) - theirs).square().flatten(1).mean(1)
+            theirs = self.denoiser.answer(noisy, sigma, other)
+        apart = (self.denoiser.answer(noisy, sigma, classes) - theirs).square().flatten(1).mean(1)
         return loss + self.overlap * (MARGIN - apart).clamp(min=0)
 
     @torch.no_grad()
@@ -60,10 +58,9 @@ class ClassDiffusion(EDM):
         self, n: int, seed: int, steps: int | None = None, classes: Tensor | None = None, guidance: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W] of `classes` int64 [n] (default: not said)."""
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
+        noise, _ = self.noise(n, seed)
         told = torch.full((n,), self.classes) if classes is None else classes
         net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
         denoiser = Denoiser(net, self.sigma_data, draws=self.draws).to(self.device)
-        pictures = denoiser.solve(noise.to(self.device), steps or self.solver_steps, told.to(self.device))
+        pictures = denoiser.solve(noise, steps or self.solver_steps, told.to(self.device))
         return joint.decode(pictures, self.shape.channels)

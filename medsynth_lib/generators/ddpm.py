@@ -11,12 +11,12 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..method import Method
 from . import joint
-from .solvers import TIMESTEPS, noise_schedule, solver, walk
-from .unet import FoldedUNet, warm_up
+from .pixels import PixelDiffusion
+from .solvers import TIMESTEPS, alphas, noise_schedule, solver, walk
+from .unet import FoldedUNet
 
 MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
 PREDICTIONS = ("sample", "epsilon", "v")
@@ -38,7 +38,7 @@ class NoisePredictor(FoldedUNet):
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
         self.prediction = prediction
-        self.register_buffer("alphas", noise_schedule().alphas_cumprod.clone(), persistent=False)
+        self.register_buffer("alphas", alphas().clone(), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         drawn = super().forward(x, t).float()
@@ -48,7 +48,7 @@ class NoisePredictor(FoldedUNet):
         return drawn if self.prediction == "epsilon" else a.sqrt() * drawn + (1 - a).sqrt() * x
 
 
-class DDPM(Method):
+class DDPM(PixelDiffusion):
     """Diffusion model over image and label.
 
     patch, widths, layers, attention   of the network (see FoldedUNet)
@@ -83,19 +83,11 @@ class DDPM(Method):
         prediction: str = "sample",
         max_snr: float | None = MAX_SNR,
     ):
-        self.shape = joint.Shape(channels, labels, size)
-        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
-        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+        shape = joint.Shape(channels, labels, size)
+        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
         self.prediction, self.max_snr = prediction, max_snr
-        sizes = (self.shape.joint, size, patch, widths, layers, attention)
-        self.predictor = NoisePredictor(*sizes, prediction=prediction)
+        self.predictor = NoisePredictor(shape.joint, size, *self.sizes, prediction=prediction)
         self.schedule_of_noise = noise_schedule()
-
-    def optimisers(self) -> dict:
-        return {"predictor": torch.optim.AdamW(self.predictor.parameters(), lr=self.learning_rate, fused=True)}
-
-    def schedule(self, fraction: float) -> float:
-        return warm_up(fraction) * (1 - 0.9 * fraction)
 
     def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.
@@ -112,17 +104,12 @@ class DDPM(Method):
         return {"loss": (weight * error).mean(), "eps_mse": error.mean()}
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        optimiser = optimisers["predictor"]
         losses = self.loss(batch["images"], batch["labels"])
-        optimiser.zero_grad()
-        self.backward(losses["loss"])
-        nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.0)
-        optimiser.step()
+        self.descend(losses["loss"], optimisers)
         return losses
 
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
         """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
+        noise, generator = self.noise(n, seed)
         way = scheduler or solver(steps or self.solver_steps)
-        return joint.decode(walk(self.predictor, noise.to(self.device), way, generator), self.shape.channels)
+        return joint.decode(walk(self.predictor, noise, way, generator), self.shape.channels)

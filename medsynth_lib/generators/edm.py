@@ -7,9 +7,9 @@
 The coefficients (table 1) give F inputs and targets of variance 1 at every sigma, and lambda = 1 / c_out^2 weighs its
 errors alike. They need the deviation of the data, which is measured, not guessed.
 
-Which noise levels are practised decides what is learned. The paper's are right for 32 pixels. In a larger picture
-neighbours say the same, so that its outline is still legible at a level where that of a small one has drowned: what
-the whole looks like is decided at *higher* levels (Hoogeboom et al. 2023). `levels` shifts and widens the law for that.
+Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
+picture is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
+(2023) move the levels up with the size of the picture for this reason. How far, here, was found by trying (`levels`).
 
 F may also draw the clean picture itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
 network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
@@ -22,13 +22,13 @@ import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 from torch import Tensor, nn
 
-from ..method import Method
 from . import joint
-from .solvers import noise_schedule, walk
-from .unet import FoldedUNet, warm_up
+from .pixels import PixelDiffusion
+from .solvers import alphas, walk
+from .unet import FoldedUNet
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
-LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, at 32 and 64 pixels
+LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
 MAX_SNR = 1.0  # in the weight of a network that draws the clean picture
 DRAWN = ("mixture", "picture")
 
@@ -53,16 +53,23 @@ class Denoiser(nn.Module):
         return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), total.rsqrt()
 
     def forward(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
-        c_skip, c_out, c_in = self.coefficients(beside(sigma, x))
-        answer = self.net(c_in * x, sigma.log() / 4, *condition).float()
-        return self.sigma_data * answer if self.draws == "picture" else c_skip * x + c_out * answer
+        answer = self.answer(x, sigma, *condition)
+        if self.draws == "picture":
+            return self.sigma_data * answer
+        c_skip, c_out, _ = self.coefficients(beside(sigma, x))
+        return c_skip * x + c_out * answer
+
+    def answer(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
+        """F(c_in x; ln(sigma) / 4), of the shape of x."""
+        _, _, c_in = self.coefficients(beside(sigma, x))
+        return self.net(c_in * x, sigma.log() / 4, *condition).float()
 
     def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise in Ho et al.'s x_t at step t int64 [B]: x_t = sqrt(a_t) (x_0 + sigma n), sigma^2 = 1 / a_t - 1.
 
         So every sampler made for noise predictors can use this denoiser.
         """
-        a = noise_schedule().alphas_cumprod.to(x.device)[t]
+        a = alphas().to(x.device)[t]
         sigma = (1 / a - 1).sqrt()
         grown = x / beside(a.sqrt(), x)
         return (grown - self(grown, sigma)) / beside(sigma, x)
@@ -125,7 +132,7 @@ def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
     return solver
 
 
-class EDM(Method):
+class EDM(PixelDiffusion):
     """EDM over joint pictures.
 
     sigma_data   their deviation (`deviation`)
@@ -162,22 +169,14 @@ class EDM(Method):
         learning_rate: float = 1e-3,
         solver_steps: int = 20,
     ):
-        self.shape, self.sigma_data = joint.Shape(channels, labels, size), sigma_data
-        self.levels, self.draws = list(levels), draws
-        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
-        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+        shape = joint.Shape(channels, labels, size)
+        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
+        self.sigma_data, self.levels, self.draws = sigma_data, list(levels), draws
         self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels), draws)
 
     def network(self) -> nn.Module:
         """F."""
-        sizes = (self.patch, self.widths, self.layers, self.attention)
-        return FoldedUNet(self.shape.joint, self.shape.size, *sizes)
-
-    def optimisers(self) -> dict:
-        return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
-
-    def schedule(self, fraction: float) -> float:
-        return warm_up(fraction) * (1 - 0.9 * fraction)
+        return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Per picture of the batch: [B]."""
@@ -185,17 +184,13 @@ class EDM(Method):
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         loss = self.loss(batch).mean()
-        optimisers["denoiser"].zero_grad()
-        self.backward(loss)
-        nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-        optimisers["denoiser"].step()
+        self.descend(loss, optimisers)
         return {"loss": loss}
 
     @torch.no_grad()
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces EDM's own sampler."""
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator).to(self.device)
+        noise, generator = self.noise(n, seed)
         if scheduler:
             return joint.decode(walk(self.denoiser.noise_in, noise, scheduler, generator), self.shape.channels)
         return joint.decode(self.solve(noise, steps or self.solver_steps), self.shape.channels)

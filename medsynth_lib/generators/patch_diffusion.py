@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import joint
-from .edm import EDM, Denoiser
+from .edm import EDM, Denoiser, beside
 from .unet import FoldedUNet
 
 THUMBNAIL = 8  # pixels per side
@@ -91,14 +91,13 @@ class PatchDiffusion(EDM):
                 f"tiles of {self.tile} pixels do not fit pictures of {self.shape.size} or patches of {self.patch}; "
                 "take smaller tiles, of a multiple of the patch."
             )
-        sizes = (self.tile, self.patch, self.widths, self.layers, self.attention)
-        return TileNet(self.shape.joint, *sizes)
+        return TileNet(self.shape.joint, self.tile, *self.sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """EDM's loss of one random tile per picture: [B]. Noise and thumbnail are made of the whole picture."""
         clean = joint.encode(batch["images"], batch["labels"], self.shape.labels)
         noisy, sigma = self.denoiser.noisy(clean)
-        _, _, c_in = self.denoiser.coefficients(sigma.view(-1, 1, 1, 1))
+        _, _, c_in = self.denoiser.coefficients(beside(sigma, noisy))
         thumbnails = F.adaptive_avg_pool2d(c_in * noisy, THUMBNAIL)
         # Places are drawn on the CPU: as plain numbers they cut views, and the device is never waited for.
         first = torch.randint(0, self.shape.size - self.tile + 1, (len(clean), 2)).tolist()

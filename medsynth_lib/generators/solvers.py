@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from diffusers import (
     DDIMScheduler,
@@ -29,6 +31,12 @@ SOLVERS = {
 def noise_schedule() -> DDPMScheduler:
     """Ho et al.'s linear schedule."""
     return DDPMScheduler(num_train_timesteps=TIMESTEPS, beta_start=1e-4, beta_end=0.02, prediction_type="epsilon")
+
+
+@cache
+def alphas() -> Tensor:
+    """Its a_t, the share of the picture's variance that is left at step t: [TIMESTEPS]."""
+    return noise_schedule().alphas_cumprod
 
 
 def solver(steps: int, kind: str = "DPM-Solver++"):

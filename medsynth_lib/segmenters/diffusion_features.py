@@ -22,7 +22,7 @@ class Decoder(nn.Module):
     """Maps [B, c, h, w] of several sizes -> scores [B, n_labels, H, W] at the size of the first.
 
     Each map is read where it lies and then enlarged: a 1 x 1 convolution and an interpolation may change places, and
-    this way round costs a tenth.
+    this way round is the cheaper one.
     """
 
     def __init__(self, channels: list[int], width: int, n_labels: int):

@@ -23,8 +23,7 @@ class MaskDiffusion(EDM):
     name = "mask_diffusion"
 
     def network(self) -> nn.Module:
-        sizes = (self.patch, self.widths, self.layers, self.attention)
-        return FoldedUNet(self.shape.channels, self.shape.size, *sizes, given=self.shape.labels)
+        return FoldedUNet(self.shape.channels, self.shape.size, *self.sizes, given=self.shape.labels)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Per picture of the batch: [B]."""

@@ -7,7 +7,7 @@ import math
 import torch
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..method import Method
 
@@ -57,6 +57,7 @@ class UNetSegmenter(Method):
         optimiser = optimisers["net"]
         optimiser.zero_grad()
         self.backward(loss)
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)  # without it, some trainings never learn the small labels
         optimiser.step()
         return {"dice_ce": loss}
 

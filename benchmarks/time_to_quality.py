@@ -29,6 +29,7 @@ from medsynth_lib.runs import commit, versions
 from medsynth_lib.training import step_seed
 
 LOOKS = 128  # samples by which is judged
+TUTORIAL_BATCH = 16  # diffusers' and MONAI's
 TRIAL = 20  # steps that tell the speed
 THOUSAND = 1_000  # steps of the tutorials' sampler
 
@@ -69,7 +70,7 @@ def race(recipe: str, seed: int, minutes: float, share: float, name: str) -> dic
 
     if recipe == "tutorial":
         net, record = trained(
-            partial(tutorial, shape), tensors, 60 * minutes, sizes.batch_size, seed, lambda images: 110_000
+            partial(tutorial, shape), tensors, 60 * minutes, TUTORIAL_BATCH, seed, lambda images: 110_000
         )
         return {"seconds": record["seconds"], "images": record["images"], **judge(net)}
     build = partial(ours, shape, sizes, deviation(tensors, shape.labels))

@@ -215,8 +215,8 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(50_000, 16, 4, (64, 96, 128), 1, False, "picture", (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(8_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
+        diffusion=DiffusionSizes(40_000, 8, 4, (64, 96, 128), 1, False, "picture", (1.0, 1.6), 1e-3, 20),
+        race=RaceSizes(6_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
@@ -236,8 +236,8 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(320_000, 16, 4, (48, 72, 88), 1, False, "picture", (0.5, 1.4), 1e-3, 20),
-        race=RaceSizes(8_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
+        diffusion=DiffusionSizes(320_000, 8, 4, (48, 72, 88), 1, False, "picture", (1.0, 1.6), 1e-3, 20),
+        race=RaceSizes(6_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)

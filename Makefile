@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test bench lab student strip clean known
+.PHONY: help reproduce release test bench lab student strip clean known
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
@@ -27,6 +27,10 @@ help:  ## show this text
 
 reproduce: known .venv/.stamp  ## run the notebooks, print the results table and the report's path
 	@$(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) --notebooks "$$NOTEBOOKS"
+
+release: known .venv/.stamp  ## GENERATOR=edm of a finished run as a data set to share, with its card; refuses copies
+	@test -n "$(GENERATOR)" || { echo "name a generator of a finished run: make release GENERATOR=edm"; exit 2; }
+	@$(RUN) -m medsynth_lib.release "$(GENERATOR)" --profile $(PROFILE) --data "$$DATA" --seed $(SEED) $(if $(FORCE),--force)
 
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
 	@$(RUN) -m pytest

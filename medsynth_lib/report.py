@@ -35,20 +35,23 @@ def trained_generators(run: Run) -> dict[str, dict]:
 
     Raises ReportError when there is none, or when one was made from other data or another split than the run's.
     """
-    found = {}
-    root = run.path("x").parent
-    for path in sorted([*root.glob("*/metrics.json"), *root.glob("*/*/metrics.json")]):
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        if "generator" in metrics:
-            found[metrics["generator"]] = {**metrics, "folder": path.parent}
-    if not found:
-        raise ReportError(
-            f"{run.folder.parent} holds no trained generator; run 01_vae, 02_dcgan, 03_stylegan or 05_ddpm first."
-        )
+    found = generators_in(run.folder.parent)
     now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):
             raise ReportError(f"{metrics['folder']} was made from other data than 00_data holds now; run it again.")
+    return found
+
+
+def generators_in(folder: Path) -> dict[str, dict]:
+    """The same for a run's folder, whatever its data are now. ReportError when there is none."""
+    found = {}
+    for path in sorted([*folder.glob("*/metrics.json"), *folder.glob("*/*/metrics.json")]):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        if "generator" in metrics:
+            found[metrics["generator"]] = {**metrics, "folder": path.parent}
+    if not found:
+        raise ReportError(f"{folder} holds no trained generator; run 01_vae, 02_dcgan, 03_stylegan or 05_ddpm first.")
     return found
 
 
@@ -112,16 +115,21 @@ def markdown_table(records: list[dict]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
-def print_table(folder: Path) -> None:
-    """The results of one run folder, one generator per column so that it fits a terminal."""
+def read_report(folder: Path) -> dict:
+    """report.json of a run folder; ReportError when it is missing."""
     path = Path(folder) / "report.json"
     if not path.is_file():
         raise ReportError(f"{path} is missing; run make reproduce first.")
-    report = json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def print_table(folder: Path) -> None:
+    """The results of one run folder, one generator per column so that it fits a terminal."""
+    report = read_report(folder)
     columns = list(zip(*table(report["generators"]), strict=True))
     widths = [max(len(row[i]) for row in columns) for i in range(len(columns[0]))]
     run = report["run"]
     print(f"\n{run['profile']} / {run['data']} / seed {run['seed']} (95 % confidence intervals over test subjects)\n")
     for row in columns:
         print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
-    print(f"\n{path}")
+    print(f"\n{Path(folder) / 'report.json'}")

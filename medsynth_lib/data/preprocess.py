@@ -123,6 +123,11 @@ def to_axial(volume: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.flip(np.swapaxes(volume, -3, -2), axis=(-3, -2)), -1, 0)
 
 
+def from_axial(slices: np.ndarray) -> np.ndarray:
+    """The way back: [Z, ..., H, W] to [..., X, Y, Z] in RAS order."""
+    return np.swapaxes(np.flip(np.moveaxis(slices, 0, -1), axis=(-3, -2)), -3, -2)
+
+
 def brain_slices(foreground: np.ndarray, minimum: float = MINIMUM_BRAIN) -> np.ndarray:
     """Positions of the slices [Z, H, W] of which more than the fraction `minimum` is foreground."""
     return np.flatnonzero(foreground.mean(axis=(1, 2)) > minimum)

@@ -29,7 +29,7 @@ from .unet import FoldedUNet
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
-MAX_SNR = 1.0  # in the weight of a network that draws the clean picture
+MAX_SNR = 5.0  # in the weight of a network that draws the clean picture (Hang et al. 2023)
 DRAWN = ("mixture", "picture")
 
 

@@ -110,7 +110,7 @@ def test_weights_are_the_papers_and_bounded_for_pictures():
     paper = Denoiser(silent, 0.5).error(clean, noisy, sigma)
     assert torch.allclose(paper, ((c_skip * (1 + sigma) - 1) / c_out) ** 2, rtol=1e-4)
     bounded = Denoiser(silent, 0.5, draws="picture").error(clean, noisy, sigma)
-    assert torch.allclose(bounded, torch.tensor([2.0, 2.0, 1.01]) / 0.25, rtol=1e-4)
+    assert torch.allclose(bounded, torch.tensor([6.0, 2.0, 1.01]) / 0.25, rtol=1e-4)
 
 
 def test_it_serves_samplers_made_for_noise_predictors():

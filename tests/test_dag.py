@@ -83,6 +83,18 @@ def test_killed_and_called_again_it_ends_with_a_report(house):
         assert (folder / name / "executed.ipynb").is_file() and (folder / name / "log.txt").stat().st_size > 0
 
 
+def test_a_generator_of_the_finished_run_is_released(house):
+    """By force, for at smoke size an audit may say anything; the refusal has its own tests."""
+    whole = command(house)
+    whole["args"] = [sys.executable, "-m", "medsynth_lib.release", "edm", "--profile", "smoke", "--force"]
+    done = subprocess.run(**whole, timeout=120)
+    folder = house / "runs" / "smoke" / "phantom" / "seed0" / "release" / "edm"
+    assert done.returncode == 0 and str(folder) in done.stdout
+    listed = json.loads((folder / "dataset.json").read_text())["training"]
+    assert len(listed) == 48 and all((folder / pair["label"]).is_file() for pair in listed)
+    assert "## What they are worth" in (folder / "README.md").read_text()
+
+
 def edit(house, name, kind, text):
     path = house / "notebooks" / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)

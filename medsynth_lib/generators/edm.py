@@ -9,9 +9,9 @@ errors alike. They need the deviation of the data, which is measured, not guesse
 
 Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
 picture is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
-(2023) move the levels up with the size of the picture for this reason. But where exactly a lesion ends is decided at low
-ones, and a segmenter that learns from the pictures needs that more. How far to move, here, was found by trying, and by
-the use of the samples, not by their looks (`levels`).
+(2023) move the levels up with the size of the picture for this reason. But where exactly a lesion ends is decided at
+low ones, and a segmenter that learns from the pictures needs that more. How far to move, here, was found by trying, and
+by the use of the samples, not by their looks (`levels`).
 
 F may also draw the clean picture itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
 network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes

@@ -43,9 +43,15 @@ def train_arm(
     The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`;
     the last weights are used, so nothing is chosen on test subjects.
     Returns {"record", "subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
-    Raises DataError when the sets have no masks.
+    Raises DataError when the sets have no masks or share a subject.
     """
     require_masks(training, test)
+    shared = sorted(set(training.subjects.tolist()) & set(test.subjects.tolist()))
+    if shared:
+        raise DataError(
+            f"{len(shared)} subject(s) stand in the training set and in the test set (the first: {shared[0]}); split by "
+            "subject before anything is trained."
+        )
     torch.manual_seed(seed)
     segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)
     if start:

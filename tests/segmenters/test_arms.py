@@ -51,6 +51,13 @@ def test_a_source_without_masks_is_refused(tmp_path):
         train_arm(plain, plain, SIZES, 0, tmp_path)
 
 
+def test_a_test_subject_among_the_training_subjects_is_refused(tmp_path):
+    training, test = discs(8, 0), discs(4, 1, "test")
+    leaked = replace(training, subjects=[*training.subjects[:-1], "test1"])
+    with pytest.raises(DataError, match=r"1 subject\(s\) stand in the training set and in the test set .*test1"):
+        train_arm(leaked, test, SIZES, 0, tmp_path)
+
+
 def test_fine_tuning_starts_where_the_other_arm_ended(tmp_path):
     first = train_arm(discs(32, 0), discs(10, 1, "test"), SIZES, seed=0, folder=tmp_path / "first")
     short = replace(SIZES, steps=1)

@@ -49,8 +49,8 @@ def train_arm(
     shared = sorted(set(training.subjects.tolist()) & set(test.subjects.tolist()))
     if shared:
         raise DataError(
-            f"{len(shared)} subject(s) stand in the training set and in the test set (the first: {shared[0]}); split by "
-            "subject before anything is trained."
+            f"{len(shared)} subject(s) stand in the training set and in the test set (the first: {shared[0]}); split "
+            "by subject before anything is trained."
         )
     torch.manual_seed(seed)
     segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)

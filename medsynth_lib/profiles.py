@@ -332,8 +332,8 @@ PROFILES["family"] = replace(
 
 # Minutes per notebook on 2 slow CPU cores (45-70 GFLOP/s together; a recent laptop is several times faster). Measured
 # there: 00, 02, 07. Measured on a machine 1.7 times as fast, and scaled: 01, 03, 04, 08 and 09 (13 and 9 minutes there
-# on both cores). 05 (21 minutes there on both cores), 06 and 11 are estimates from parts measured on that one. 01 to 05
-# run side by side on one core each.
+# on both cores). 05 and 11 (34 and 36 minutes there on one core) and 06 are estimates from parts measured on that one.
+# 01 to 05 run side by side on one core each.
 # "together" is the core. Empty where nobody has measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {

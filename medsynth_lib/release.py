@@ -22,6 +22,7 @@ from .checkpoints import CheckpointError, write_atomically, write_json
 from .data.preprocess import from_axial
 from .data.slices import DataError, SliceSet
 from .report import ReportError, cell, generators_in, read_report
+from .runs import run_folder
 
 PLANTED = 90.0  # per cent of planted exact copies that an audit must have found to be believed
 GREY = 1_000  # whole numbers for the grey values from -1 to 1; the header scales them back
@@ -136,7 +137,7 @@ def write_images(slices: SliceSet, folder: Path) -> list[str]:
 
 
 def description(slices: SliceSet, names: list[str], generator: str, run: dict) -> dict:
-    """dataset.json, with the Decathlon's keys."""
+    """dataset.json, with the Decathlon's keys; `run` is the report's record of the run."""
     return {
         "name": f"synthetic {run['data']} slices by {generator}",
         "description": f"SYNTHETIC images and masks. {slices.intended_use}. See README.md.",
@@ -172,6 +173,7 @@ def card(slices: SliceSet, record: dict, run: dict, against: list[str]) -> str:
 
 
 def digest(path: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -183,8 +185,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--force", action="store_true", help="release all the same; the card says so")
     asked = parser.parse_args(arguments)
-    from .runs import run_folder  # torch is imported only for a valid request
-
     try:
         folder = release(run_folder(asked.profile, asked.data, asked.seed), asked.generator, asked.force)
     except (ReleaseError, ReportError, DataError, CheckpointError, json.JSONDecodeError) as error:

@@ -44,7 +44,10 @@ def trained_generators(run: Run) -> dict[str, dict]:
 
 
 def generators_in(folder: Path) -> dict[str, dict]:
-    """The same for a run's folder, whatever its data are now. ReportError when there is none."""
+    """metrics.json of every generator below a run's folder: {name: metrics + "folder"}; ReportError for none.
+
+    What `trained_generators` returns, without its look at the data.
+    """
     found = {}
     for path in sorted([*folder.glob("*/metrics.json"), *folder.glob("*/*/metrics.json")]):
         metrics = json.loads(path.read_text(encoding="utf-8"))

@@ -139,7 +139,7 @@ def test_a_wrong_name_a_stale_report_and_no_report_are_told(run, capsys, monkeyp
     with pytest.raises(ReportError, match="07_evaluation again"):
         release.release(folder, "edm")
     (folder / "report.json").unlink()
-    monkeypatch.setattr("medsynth_lib.runs.run_folder", lambda *_: folder)
+    monkeypatch.setattr("medsynth_lib.release.run_folder", lambda *_: folder)
     assert release.main(["edm"]) == 2
     assert "run make reproduce first" in capsys.readouterr().out
 

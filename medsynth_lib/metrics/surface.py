@@ -20,14 +20,13 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def distances(first: np.ndarray, second: np.ndarray, spacing) -> np.ndarray:
-    """From every outline pixel of `first` to the nearest of `second`, boolean masks [H, W]: mm, [pixels].
+    """From every pixel of one outline, boolean [H, W], to the nearest of another: mm, [pixels of the first].
 
     spacing   mm per pixel along H and W
     """
-    from_, to = outline(first), outline(second)
-    if not to.any():
-        return np.full(int(from_.sum()), np.hypot(*(np.array(first.shape) * spacing)))
-    return distance_transform_edt(~to, sampling=spacing)[from_]
+    if not second.any():
+        return np.full(int(first.sum()), np.hypot(*(np.array(first.shape) * spacing)))
+    return distance_transform_edt(~second, sampling=spacing)[first]
 
 
 def hd95_and_nsd(predicted: np.ndarray, truth: np.ndarray, spacing, tolerance: float) -> tuple[float, float]:
@@ -37,8 +36,9 @@ def hd95_and_nsd(predicted: np.ndarray, truth: np.ndarray, spacing, tolerance: f
           et al. 1993, with MONAI's reading of "95")
     NSD   share of the outline pixels of both that lie within `tolerance` mm of the other's (Nikolov et al. 2021)
     """
-    there = np.concatenate([distances(p, t, spacing) for p, t in zip(predicted, truth, strict=True)])
-    back = np.concatenate([distances(t, p, spacing) for p, t in zip(predicted, truth, strict=True)])
+    pairs = [(outline(p), outline(t)) for p, t in zip(predicted, truth, strict=True)]
+    there = np.concatenate([distances(p, t, spacing) for p, t in pairs])
+    back = np.concatenate([distances(t, p, spacing) for p, t in pairs])
     both = np.concatenate([there, back])
     if not len(both):
         return float("nan"), float("nan")
@@ -50,6 +50,7 @@ def hd95_and_nsd(predicted: np.ndarray, truth: np.ndarray, spacing, tolerance: f
 def surface_per_subject(predicted, truth, subjects, spacing, tolerance: float) -> tuple[list, np.ndarray, np.ndarray]:
     """HD95 and NSD of the whole lesion (any label > 0) per subject, of label maps [N, H, W] and `subjects` [N].
 
+    spacing in mm per pixel along H and W, tolerance in mm.
     Returns (subject ids [S], HD95 in mm [S], NSD [S]), sorted as `overlap.dice_per_subject` sorts.
     """
     predicted, truth, subjects = np.asarray(predicted) > 0, np.asarray(truth) > 0, np.asarray(subjects)

@@ -190,6 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ReleaseError, ReportError, DataError, CheckpointError, json.JSONDecodeError) as error:
         print(error)
         return 2
+    except OSError as error:
+        print(f"the release could not be written ({error}); free space on the disk or set MEDSYNTH_RUNS elsewhere.")
+        return 2
     print(f"{folder}: read README.md before you share it")
     return 0
 

@@ -144,6 +144,19 @@ def test_a_wrong_name_a_stale_report_and_no_report_are_told(run, capsys, monkeyp
     assert "run make reproduce first" in capsys.readouterr().out
 
 
+def test_a_full_disk_is_told_and_leaves_no_half_release(run, capsys, monkeypatch):
+    folder = run()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("medsynth_lib.release.run_folder", lambda *_: folder)
+    monkeypatch.setattr("nibabel.save", full)
+    assert release.main(["edm"]) == 2
+    assert "No space left on device" in capsys.readouterr().out
+    assert not (folder / "release" / "edm").exists()
+
+
 def test_planted_copies_from_the_audit_itself_are_refused(run):
     """The whole way: samples that are training slices, the audit's own numbers, a refusal."""
     rng = np.random.default_rng(1)

@@ -29,8 +29,8 @@ GREY = 1_000  # whole numbers for the grey values from -1 to 1; the header scale
 
 CARD = """# Synthetic slices by {generator}
 
-{warning}{n:,} synthetic slices of {slices.size} x {slices.size} pixels ({slices.spacing[0]:g} x {slices.spacing[1]:g} mm
-each), with masks. **Drawn by a model, not acquired from a person; not for diagnosis.**
+{warning}{n:,} synthetic slices of {slices.size} x {slices.size} pixels, with masks; a pixel is {slices.spacing[0]:g} x
+{slices.spacing[1]:g} mm. **Drawn by a model, not acquired from a person; not for diagnosis.**
 
 - Channels: {channel_list}. Labels: {label_list}.
 - Grey values are in [-1, 1] (stored in {grey:,} steps).
@@ -59,8 +59,8 @@ masks {impossible_percent:.1f} % (real {impossible_percent_real:.1f} %), empty o
 % is expected of images of people never seen. Copies planted to test the audit and found: {planted}.
 
 The audit compares grey values after small shifts. It may miss copies that were turned or bent (how many of the planted
-ones: see rotation), it bounds what such a search finds, and it proves no anonymity. Only training with differential privacy, which was not used, gives a
-guarantee.
+ones: see rotation), it bounds what such a search finds, and it proves no anonymity. Only training with differential
+privacy, which was not used, gives a guarantee.
 """
 
 

@@ -5,6 +5,7 @@ DATA      ?= phantom
 SEED      ?= 0
 CORES     ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1)
 NOTEBOOKS ?= core
+SEGMENTERS ?=
 MINUTES   ?= 10
 # e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build of torch on Linux
 TORCH_INDEX ?=
@@ -12,21 +13,27 @@ TORCH_INDEX ?=
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help reproduce release test bench lab student strip clean known
+.PHONY: help reproduce plan release test bench lab student strip clean known
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
-export DATA NOTEBOOKS
+export DATA NOTEBOOKS SEGMENTERS
+
+REPRODUCE = $(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) \
+  --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
 
 help:  ## show this text
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
 	@echo "PROFILE=smoke|demo|reference|gpu|paper|family  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
-	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  PYTHON=python3  TORCH_INDEX=URL"
+	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  SEGMENTERS=\"unet dynunet swin\"  PYTHON=python3  TORCH_INDEX=URL"
 	@echo "now: PROFILE=$(PROFILE) DATA=$(DATA) SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
 
 reproduce: known .venv/.stamp  ## run the notebooks, print the results table and the report's path
-	@$(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) --notebooks "$$NOTEBOOKS"
+	@$(REPRODUCE)
+
+plan: known .venv/.stamp  ## what reproduce would run: jobs, hours by a measurement on this machine, disk
+	@$(REPRODUCE) --dry-run
 
 release: known .venv/.stamp  ## GENERATOR=edm of a finished run as a data set to share, with its card; refuses copies
 	@test -n "$(GENERATOR)" || { echo "name a generator of a finished run: make release GENERATOR=edm"; exit 2; }

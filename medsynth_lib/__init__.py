@@ -18,6 +18,7 @@ _FACE = {
     "metrics.plausibility": ("mask_report",),
     "plots": (
         "read_lines",
+        "show_curve",
         "show_grid",
         "show_image",
         "show_intervals",

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 
 from .fingerprint import LIBRARY, fingerprint, package_hash
+from .profiles import Profile
 
 FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
@@ -26,6 +27,9 @@ NOTEBOOKS = {
     "09_latent_diffusion": (["00_data"], "alone"),
     "11_rare_and_unlabelled": (["00_data"], "alone"),
 }
+# The generators that a notebook leaves (03_stylegan's: see the profile). One more here gets arms of its own in 06.
+TRAINED = {"01_vae": ("vae",), "02_dcgan": ("dcgan",), "05_ddpm": ("latent_diffusion", "edm")}
+COMPARISON = "06_segmentation"  # its trainings are jobs of their own
 CORE = [name for name in NOTEBOOKS if name < "08"]
 
 
@@ -50,6 +54,11 @@ def select(wanted: str) -> list[str]:
         chosen += needs(name, chosen)
     chosen += [other for name in list(chosen) for other in needs(name, chosen)]
     return sorted(set(chosen))
+
+
+def trained_by(name: str, settings: Profile) -> tuple[str, ...]:
+    """The generators that this notebook trains in a profile."""
+    return settings.stylegan.trained if name == "03_stylegan" else TRAINED.get(name, ())
 
 
 def is_generator(name: str) -> bool:

@@ -5,19 +5,18 @@ usage: python -m medsynth_lib.headless NOTEBOOK OUTPUT [name=value ...]
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
 
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from .course import FOLDER, NOTEBOOKS
+from .turn import own_turn
 
 CONVERT = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 
@@ -45,19 +44,6 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
     return values
 
 
-def wait_for_turn(notebook: str, lock: TextIO) -> None:
-    """Hold the notebook's lock. After `kill -9` of Snakemake alone its notebook still runs: wait until it ends."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        print(f"process {lock.read()} of an earlier call still runs {notebook}; waiting for it to end", flush=True)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-
-
 NOISE = ("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
 
 
@@ -78,9 +64,7 @@ def run(notebook: str, output: Path, words: list[str]) -> int:
     handler.addFilter(tells_something)
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output.parent / ".lock", "a+") as lock:
-        wait_for_turn(notebook, lock)
+    with own_turn(output.parent, notebook):
         return execute(source, output, parameters)
 
 

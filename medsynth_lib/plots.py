@@ -142,3 +142,10 @@ def show_intervals(rows: dict[str, dict], reference: str | None = None, band=Non
     ax.invert_yaxis()
     ax.set_xlabel(label)
     return figure
+
+
+def show_curve(ax, rows: dict[str, dict], style: str = "o-", label: str = "") -> None:
+    """Means with their 95 % intervals, joined from left to right; the rows' names stand below."""
+    means = np.array([row["mean"] for row in rows.values()])
+    low, high = np.array([row["ci95"] for row in rows.values()]).T
+    ax.errorbar(list(rows), means, [means - low, high - means], fmt=style, capsize=3, label=label)

@@ -160,11 +160,22 @@ class TranslationSizes:
 
 @dataclass(frozen=True)
 class SegmentationSizes:
+    """Notebook 06. Every arm takes equally many steps; see segmenters.plan for what the arms are."""
+
     steps: int  # optimiser steps, equal in every arm
     batch_size: int
-    channels: tuple[int, ...]
-    learning_rate: float
-    seeds: int
+    channels: tuple[int, ...]  # of the U-Nets
+    learning_rate: float  # of the U-Nets
+    seeds: int  # trainings of each main arm: real, each generator alone and with real
+    other_seeds: int = 1  # of every other arm
+    segmenters: tuple[str, ...] = ("unet",)
+    swin: tuple[int, float] = (24, 5e-4)  # channels of the Swin transformer's first level, its learning rate
+    validation: int = 160  # slices at most by which weights are chosen (0 = all there are)
+    compared: tuple[str, ...] = ()  # generators that get arms; empty = all that the run trains
+    plain: tuple[str, ...] = ()  # those of them whose main arms are trained without augmentation, too
+    studied: str = ""  # the one that is mixed with few real subjects, in several amounts, bridged, pooled; "" = none
+    fractions: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the real subjects, without and with synthetic slices
+    amounts: tuple[int, ...] = (1, 3, 10)  # synthetic slices per real one, at the smallest of these fractions
 
 
 @dataclass(frozen=True)
@@ -201,7 +212,20 @@ PROFILES = {
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
         spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
         rare=RareSizes(12, 6, 64, 64, (2, 4), 64, 8, 24),
-        segmentation=SegmentationSizes(20, 8, (8, 16, 32), 2e-3, 1),
+        segmentation=SegmentationSizes(
+            20,
+            8,
+            (8, 16, 32),
+            2e-3,
+            1,
+            swin=(12, 5e-4),
+            validation=16,
+            compared=("latent_diffusion", "edm"),
+            plain=("edm",),
+            studied="edm",
+            fractions=(0.25,),
+            amounts=(3,),
+        ),
         synthetic=48,
         bootstrap=200,
     ),
@@ -222,7 +246,7 @@ PROFILES = {
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
         rare=RareSizes(1_000, 100, 10_000, 16_000, (5, 20, 100), 20_000, 500, 240),
-        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2),
+        segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2, plain=("edm",), studied="edm"),
         synthetic=1_440,
         bootstrap=2000,
     ),
@@ -279,7 +303,19 @@ PROFILES = {
             (64, 128, 256),
         ),
         rare=RareSizes(5_000, 100, 1_000_000, 1_000_000, (5, 20, 100), 200_000, 4_000, 2_000),
-        segmentation=SegmentationSizes(4_000, 32, (32, 64, 128, 256, 512), 1e-3, 3),
+        segmentation=SegmentationSizes(
+            4_000,
+            32,
+            (32, 64, 128, 256, 512),
+            1e-3,
+            3,
+            other_seeds=3,
+            segmenters=("dynunet", "swin"),
+            swin=(48, 3e-4),
+            validation=1_000,
+            plain=("edm",),
+            studied="edm",
+        ),
         synthetic=10_000,
         bootstrap=2000,
     ),
@@ -315,7 +351,21 @@ PROFILES = {
             (128, 256, 512),
         ),
         rare=RareSizes(5_000, 100, 3_000_000, 5_000_000, (5, 20, 100), 1_000_000, 10_000, 2_000),
-        segmentation=SegmentationSizes(50_000, 48, (64, 128, 256, 512, 1024), 1e-3, 10),
+        # Akbar et al.: 3.2e7 presentations in every arm, five generators, 22 arms, 10 trainings of each. They chose SGD
+        # for the U-Net (lr 2e-2, momentum 0.99) and Swin-B with UPerNet; here it is AdamW, and MONAI's SwinUNETR.
+        segmentation=SegmentationSizes(
+            666_667,
+            48,
+            (64, 128, 256, 512, 1024, 2048),
+            1e-3,
+            10,
+            other_seeds=10,
+            segmenters=("dynunet", "swin"),
+            swin=(96, 6e-5),
+            validation=0,
+            compared=(*FAMILY, "edm"),
+            plain=(*FAMILY, "edm"),
+        ),
         synthetic=100_000,
         bootstrap=2000,
     ),
@@ -327,7 +377,7 @@ PROFILES["family"] = replace(
     demo,
     dcgan=replace(demo.dcgan, images=16_000),
     stylegan=replace(demo.stylegan, images=16_000, trained=FAMILY),
-    segmentation=replace(demo.segmentation, seeds=1),
+    segmentation=replace(demo.segmentation, seeds=1, plain=(), studied=""),
 )
 
 # Minutes per notebook on 2 slow CPU cores (45-70 GFLOP/s together; a recent laptop is several times faster). Measured

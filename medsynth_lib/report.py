@@ -35,7 +35,7 @@ def trained_generators(run: Run) -> dict[str, dict]:
 
     Raises ReportError when there is none, or when one was made from other data or another split than the run's.
     """
-    found = generators_in(run.folder.parent)
+    found = generators_in(run.root)
     now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):
@@ -87,7 +87,7 @@ def generator_record(metrics: dict, dice: dict | None, distance: dict, audit: di
 
 def write_report(run: Run, records: list[dict]) -> Path:
     """report.json beside the notebooks' folders: the run's own record and one record per generator."""
-    path = run.folder.parent / "report.json"
+    path = run.root / "report.json"
     write_json(path, {"run": run.record(), "generators": records})
     return path
 

@@ -1,6 +1,7 @@
 """`make reproduce`: check the request, print the plan, let Snakemake run the notebooks, print the results.
 
-usage: python -m medsynth_lib.reproduce --profile demo --data phantom --seed 0 --cores 2 --notebooks core [--dry-run]
+usage: python -m medsynth_lib.reproduce --profile demo --data phantom --seed 0 --cores 2 --notebooks core
+       [--segmenters "unet swin"] [--dry-run]
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import time
 from pathlib import Path
 
 from .checkpoints import write_json
-from .course import CORE, FOLDER, select
+from .course import COMPARISON, CORE, FOLDER, select, trained_by
 from .data import registry
 from .profiles import MINUTES, profile
 from .progress import clock
+from .segmenters import plan as comparison
 
 
-def snakemake(folder: Path, cores: int, *more: str, quiet: bool = True) -> list[str]:
+def snakemake(folder: Path, cores: int, *more: str, quiet: str = "all") -> list[str]:
     """Snakemake's command line for one run folder; its own bookkeeping stays in that folder."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(FOLDER / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "config.json"), "--cores", str(cores), "--rerun-incomplete"]
-    return [*command, *(["--quiet", "all"] if quiet else []), *more]
+    return [*command, "--quiet", quiet, *more]
 
 
 def plan(names: list[str], profile_name: str) -> str:
@@ -44,14 +46,27 @@ def plan(names: list[str], profile_name: str) -> str:
     return "\n".join(lines)
 
 
+def plan_of_arms(names: list[str], profile_name: str, segmenters: str) -> str:
+    """The comparison's trainings, their hours by a measurement on this machine, and the disk they need."""
+    from .estimate import estimate  # imports torch
+
+    settings = profile(profile_name)
+    generators = [made for name in names for made in trained_by(name, settings)]
+    return estimate(settings, generators, comparison.jobs(settings.segmentation, generators, segmenters.split()))
+
+
 def tell_failure(folder: Path, names: list[str]) -> None:
-    """The notebook that failed, its last words, and where to look."""
-    for name in names:
-        log = folder / name / "log.txt"
-        if log.is_file() and not (folder / name / "metrics.json").is_file():
+    """The notebook or training that failed, its last words, and where to look."""
+    logs = [folder / name / "log.txt" for name in names]
+    if COMPARISON in names:
+        logs += sorted(folder.glob("arms/*/*/*/log.txt"))
+    for log in logs:
+        if log.is_file() and not log.with_name("metrics.json").is_file():
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            print(f"\n{name} did not finish: {last[-1] if last else 'no output'}")
-            print(f"  log: {log}\n  partial notebook: {folder / name / 'executed.ipynb'}")
+            print(f"\n{log.parent.relative_to(folder)} did not finish: {last[-1] if last else 'no output'}")
+            print(f"  log: {log}")
+            if (notebook := log.with_name("executed.ipynb")).is_file():
+                print(f"  partial notebook: {notebook}")
     print("Run the same command again to go on: finished notebooks and trained models are kept.")
 
 
@@ -62,12 +77,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--notebooks", default="core")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument("--segmenters", default="", help="unet, dynunet, swin; empty = the profile's")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
     asked = parser.parse_args(arguments)
     try:
-        profile(asked.profile)
+        settings = profile(asked.profile)
         registry.check(asked.data)
         names = select(asked.notebooks)
+        comparison.check(asked.segmenters.split(), settings.data.image_size)
     except ValueError as error:
         print(error)
         return 2
@@ -82,10 +99,12 @@ def main(arguments: list[str] | None = None) -> int:
         except BlockingIOError:
             print(f"another run is at work in {folder}; wait for it or choose another SEED.")
             return 2
-        settings = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
-        write_json(folder / "config.json", settings)
+        wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
+        write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
         if asked.dry_run:
-            return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet=False)).returncode
+            if COMPARISON in names:
+                print(plan_of_arms(names, asked.profile, asked.segmenters), flush=True)
+            return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet="rules")).returncode
         print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
         print(plan(names, asked.profile), flush=True)
         if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over

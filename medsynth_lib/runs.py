@@ -49,7 +49,12 @@ class Run:
 
     def path(self, notebook: str = "") -> Path:
         """Folder of this or another notebook of the same run."""
-        return self.folder.parent / notebook if notebook else self.folder
+        return self.root / notebook if notebook else self.folder
+
+    @property
+    def root(self) -> Path:
+        """The folder in which all notebooks of the run have theirs."""
+        return self.folder.parents[self.notebook.count("/")]
 
     def seed_of(self, stage: str) -> int:
         """A seed for one named stage: the same on every machine, different for every stage and run seed."""

@@ -76,7 +76,7 @@ def batch_indices(first: int, count: int, n: int, seed: int) -> Tensor:
 
 def fit(
     method: Method,
-    tensors: dict[str, Tensor],  # what a batch is made of: equal first dimension N, kept on the device
+    tensors: dict[str, Tensor],  # what a batch is made of: equal first dimension N, kept on the device if they fit
     folder: Path,  # receives weights.safetensors, config.json, stats.jsonl and state/
     *,
     images: int,  # images seen in all (an image counts each time it is seen)
@@ -140,7 +140,8 @@ def fit(
         setattr(method, name, fabric.setup_module(net.train()))
     wrapped = {name: fabric.setup_optimizers(optimiser) for name, optimiser in optimisers.items()}
     method.backward, method.no_sync = fabric.backward, fabric.no_backward_sync
-    data = {name: value.to(fabric.device) for name, value in tensors.items()}
+    home = data_home(tensors, fabric.device)
+    data = {name: value.to(home) for name, value in tensors.items()}
 
     # ---- train
     progress = Progress(method.name, total, initial=seen)
@@ -158,8 +159,8 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * method.schedule(fraction)
         count = min(method.batch_size(batch_size, seen, total), total - seen)
-        index = batch_indices(seen, count, n, seed)[fabric.global_rank :: fabric.world_size].to(fabric.device)
-        batch = {name: value[index] for name, value in data.items()}
+        index = batch_indices(seen, count, n, seed)[fabric.global_rank :: fabric.world_size].to(home)
+        batch = {name: value[index].to(fabric.device) for name, value in data.items()}
         if augment is not None:
             batch = augment(batch)
         losses = method.step(batch, wrapped, fraction)
@@ -225,6 +226,13 @@ def fit(
         shutil.rmtree(folder / "state", ignore_errors=True)
     fabric.barrier()
     return record
+
+
+def data_home(tensors: dict[str, Tensor], device: torch.device) -> torch.device:
+    """Where the data wait: on a GPU if they take at most half of its free memory, else on the host, batch by batch."""
+    needed = sum(value.nbytes for value in tensors.values())
+    fits = device.type != "cuda" or 2 * needed <= torch.cuda.mem_get_info(device)[0]
+    return device if fits else torch.device("cpu")
 
 
 def data_hash(tensors: dict[str, Tensor]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,11 @@ import pytest
 from medsynth_lib import report
 from medsynth_lib.course import CORE
 from medsynth_lib.generators import GENERATORS
+from medsynth_lib.profiles import PROFILES
+from medsynth_lib.segmenters.plan import jobs
+
+SMOKE = PROFILES["smoke"].segmentation
+GENERATORS_OF_06 = SMOKE.compared
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +54,36 @@ def run(house, *more):
 
 
 def jobs_planned(house):
-    """Notebook jobs that a dry run would start."""
+    """Notebook jobs that a dry run would start, and "arm" for trainings of the comparison."""
     output = run(house, "--dry-run").stdout
-    return {name for name in CORE if f"notebook_{name}" in output}
+    return {name for name in CORE if f"notebook_{name}" in output} | {"arm" for _ in re.findall(r"^arm ", output, re.M)}
 
 
-def test_killed_and_called_again_it_ends_with_a_report(house):
-    """The first call is killed with everything it started; the second one goes on and finishes."""
-    folder = house / "runs" / "smoke" / "phantom" / "seed0"
-    first = subprocess.Popen(**command(house), start_new_session=True)
+def killed_when(house, path):
+    """Begin, and kill everything that was started two seconds after the file at `path` has appeared."""
+    begun = subprocess.Popen(**command(house), start_new_session=True)
     deadline = time.monotonic() + 300
-    while not (folder / "05_ddpm" / "log.txt").is_file() and time.monotonic() < deadline:
-        time.sleep(0.5)  # until Snakemake has noted 00_data as done and generators have begun
+    while not path.is_file() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert path.is_file()
     time.sleep(2)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    made = (folder / "00_data" / "metrics.json").stat().st_mtime
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.communicate()
+
+
+def test_killed_twice_and_called_again_it_ends_with_a_report(house):
+    """Killed among the generators, then among the comparison's trainings; the third call goes on and finishes."""
+    folder = house / "runs" / "smoke" / "phantom" / "seed0"
+    killed_when(house, folder / "05_ddpm" / "log.txt")
+    killed_when(house, folder / "arms" / "unet" / "edm_only" / "0" / "log.txt")
+    kept = [folder / name / "metrics.json" for name in ("00_data", "05_ddpm", "arms/unet/real/0")]
+    made = {path: path.stat().st_mtime for path in kept}
+    assert not (folder / "06_segmentation" / "metrics.json").is_file()
     done = run(house)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert (folder / "00_data" / "metrics.json").stat().st_mtime == made, "finished notebooks are kept"
+    assert all(path.stat().st_mtime == made[path] for path in kept), "what was finished is kept"
+    assert "[real_+_edm 0] " in done.stdout and "are missing and made now" not in done.stdout
+    assert len(list(folder.glob("arms/*/*/*/metrics.json"))) == len(jobs(SMOKE, GENERATORS_OF_06))
     assert "ratio synthetic/real" in done.stdout and str(folder / "report.html") in done.stdout
 
     written = json.loads((folder / "report.json").read_text())
@@ -76,7 +93,10 @@ def test_killed_and_called_again_it_ends_with_a_report(house):
     for record in written["generators"]:
         assert {key for _, key, _ in report.COLUMNS} | {"train_images"} <= record.keys()
         for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio"):
-            assert {"mean", "ci95"} <= record[name].keys()
+            if record["generator"] in GENERATORS_OF_06:
+                assert {"mean", "ci95"} <= record[name].keys()
+            else:
+                assert record[name] is None, "it got no arms in this profile"
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64") >= 8
     for name in CORE:
@@ -109,7 +129,7 @@ def test_prose_reruns_nothing_and_code_reruns_what_depends_on_it(house):
     edit(house, "05_ddpm", "code", "\n# another comment")
     assert jobs_planned(house) == set()
     edit(house, "05_ddpm", "code", "\nanother = 1")
-    assert jobs_planned(house) == {"05_ddpm", "06_segmentation", "07_evaluation"}
+    assert jobs_planned(house) == {"05_ddpm", "arm", "06_segmentation", "07_evaluation"}
 
 
 def test_a_failure_names_notebook_reason_and_log(house):
@@ -126,9 +146,36 @@ def test_a_failure_names_notebook_reason_and_log(house):
     [
         (("--data", "nothing"), "phantom"),
         (("--notebooks", "99"), "unknown notebook '99'; known: core, all, 00"),
+        (("--segmenters", "vit"), "unknown segmenter 'vit'; known segmenters: unet, dynunet, swin"),
+        (("--segmenters", "swin"), "pictures of 32 pixels do not fit the Swin transformer"),
         (("--profile", "huge"), "known profiles: smoke, demo, reference, gpu, paper, family"),
     ],
 )
 def test_unknown_requests_list_the_known(house, more, words):
     done = run(house, *more)
     assert done.returncode == 2 and words in done.stdout
+
+
+def test_the_paper_is_planned_on_brats_without_running_it(house, tmp_path, monkeypatch):
+    """22 arms x 10 trainings x 2 segmenters, each a job of its own; the speed is made up here."""
+    (tmp_path / "brats").mkdir()
+    stub = house / "medsynth_lib" / "estimate.py"
+    text = stub.read_text()
+    stub.write_text(text + "\n\ndef images_per_second(*_):\n    return 1_000.0, 1_000_000\n")
+    done = run(house, "--profile", "paper", "--data", f"brats:{tmp_path / 'brats'}", "--dry-run")
+    stub.write_text(text)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(r"^arm +440$", done.stdout, re.M)
+    assert "22 arms, 440 trainings of 32,000,016 images each" in done.stdout
+    assert "dynunet: 220 trainings" in done.stdout and "swin: 220 trainings" in done.stdout
+    assert "1,956 hours" in done.stdout and "GB of synthetic slices (8 x 100,000)" in done.stdout
+
+
+def test_the_cluster_profile_plans_the_same_jobs(house):
+    folder = house / "runs" / "smoke" / "phantom" / "seed0"
+    words = [sys.executable, "-m", "snakemake", "--snakefile", "notebooks/Snakefile", "--directory", str(folder)]
+    words += ["--configfile", str(folder / "config.json"), "--profile", "notebooks/profiles/slurm", "--dry-run"]
+    done = subprocess.run(**command(house) | {"args": [*words, "--forceall"]}, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(rf"^arm +{len(jobs(SMOKE, GENERATORS_OF_06))}$", done.stdout, re.M)
+    assert "slurm_partition=gpu" in done.stdout

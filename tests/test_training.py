@@ -262,3 +262,12 @@ def test_under_fabric_run_a_gan_stays_one_gan(name, tmp_path):
     assert done.returncode == 0, done.stderr
     first, second = ((tmp_path / f"out{rank}").read_text() for rank in (0, 1))
     assert first == second and float(first) > 0
+
+
+def test_data_that_do_not_fit_on_the_gpu_wait_on_the_host(monkeypatch):
+    tensors = {"x": torch.zeros(100, 4), "y": torch.zeros(100, dtype=torch.uint8)}  # 1,700 bytes
+    gpu = torch.device("cuda")
+    for free, home in ((3_400, "cuda"), (3_399, "cpu")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10_000))
+        assert loop.data_home(tensors, gpu).type == home
+    assert loop.data_home(tensors, torch.device("cpu")).type == "cpu"

@@ -1,7 +1,8 @@
-"""One arm of the comparison: train a segmenter on this training set, measure it on the real test subjects."""
+"""One arm of the comparison: put its training set together, train a segmenter, measure it on the real test subjects."""
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,13 @@ from ..data.slices import DataError, SliceSet, concatenate
 from ..generators.joint import tensors_of
 from ..metrics.overlap import dice_per_subject
 from ..training import fit
+from . import plan
 from .augment import augment
-from .unet import UNetSegmenter
+from .segmenter import Segmenter
+from .swin import SwinSegmenter
+from .unet import DynUNetSegmenter, UNetSegmenter
+
+SEGMENTERS = {cls.name: cls for cls in (UNetSegmenter, DynUNetSegmenter, SwinSegmenter)}
 
 
 def require_masks(*sets: SliceSet) -> None:
@@ -26,48 +32,95 @@ def require_masks(*sets: SliceSet) -> None:
             )
 
 
-def both(real: SliceSet, synthetic: SliceSet) -> SliceSet:
-    """Real and synthetic slices in equal numbers: the smaller set is repeated (Akbar et al. mix 1 : 1)."""
+def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> SliceSet:
+    """Real and synthetic slices in equal numbers: the smaller set is repeated (Akbar et al. mix 1 : 1).
+
+    With `amount`, all real slices once and `amount` synthetic ones for each (repeated where there are not so many).
+    """
     n = max(len(real), len(synthetic))
-    real, synthetic = (part.select(np.arange(n) % len(part)) for part in (real, synthetic))
-    return concatenate(real, synthetic)
+    counts = (n, n) if amount is None else (len(real), amount * len(real))
+    parts = (part.select(np.arange(n) % len(part)) for part, n in zip((real, synthetic), counts, strict=True))
+    return concatenate(*parts)
+
+
+def some_subjects(slices: SliceSet, share: float, seed: int) -> SliceSet:
+    """The slices of so large a share of the subjects, at least of one; with one seed, 10 % lie within 25 %."""
+    names = np.array(sorted(set(slices.subjects.tolist())))
+    order = np.random.default_rng(seed).permutation(len(names))
+    return slices.of_subjects(names[order[: max(1, round(share * len(names)))]])
+
+
+def pooled(sets: list[SliceSet]) -> SliceSet:
+    """Equally many slices of each set, together as many as the smallest has: more kinds, not more slices."""
+    each = min(map(len, sets)) // len(sets)
+    return reduce(concatenate, [part.select(np.arange(each)) for part in sets])
+
+
+def new_segmenter(name: str, channels: int, n_labels: int, sizes) -> Segmenter:
+    """The segmenter called `name`, as large as the profile's `sizes` say."""
+    width, rate = ([sizes.swin[0]], sizes.swin[1]) if name == "swin" else (sizes.channels, sizes.learning_rate)
+    return SEGMENTERS[name](channels, n_labels, width, rate)
+
+
+def judged_by(validation: SliceSet):
+    """For `fit`: what 1 - mean Dice over subjects and labels of the validation slices is; smaller is better."""
+    images = torch.from_numpy(np.array(validation.images))
+
+    def judge(segmenter: Segmenter) -> dict[str, float]:
+        found = segmenter.predict(images).numpy()
+        _, per_label, _ = dice_per_subject(found, validation.labels, validation.subjects, len(validation.label_names))
+        return {"distance": 1 - float(np.nanmean(per_label)) if np.isfinite(per_label).any() else 1.0}
+
+    return judge
 
 
 def train_arm(
-    training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path, augment=augment, start: Path | None = None
+    training: SliceSet,
+    test: SliceSet,
+    sizes,
+    seed: int,
+    folder: Path,
+    augment=augment,
+    start: Path | None = None,
+    segmenter: str = "unet",
+    validation: SliceSet | None = None,
 ) -> dict:
-    """Train a U-Net on `training` for `sizes.steps` steps and return its Dice on `test`, per subject.
+    """Train a segmenter on `training` for `sizes.steps` steps and return its Dice on `test`, per subject.
 
     It begins with random weights, or with those of the finished arm in the folder `start` (fine-tuning).
 
-    The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`;
-    the last weights are used, so nothing is chosen on test subjects.
+    The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`. The
+    weights are the last ones or, with `validation`, those that did best on it; nothing is chosen on test subjects.
     Returns {"record", "subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
-    Raises DataError when the sets have no masks or share a subject.
+    Raises DataError when the sets have no masks, or when the test set shares a subject with another one; ValueError
+    for an unknown segmenter, or one that pictures of this size do not fit.
     """
-    require_masks(training, test)
-    shared = sorted(set(training.subjects.tolist()) & set(test.subjects.tolist()))
-    if shared:
-        raise DataError(
-            f"{len(shared)} subject(s) stand in the training set and in the test set (the first: {shared[0]}); split "
-            "by subject before anything is trained."
-        )
+    sets = [training] if validation is None else [training, validation]
+    require_masks(*sets, test)
+    plan.check([segmenter], training.size)
+    for name, slices in zip(("training", "validation"), sets, strict=False):
+        if shared := sorted(set(slices.subjects.tolist()) & set(test.subjects.tolist())):
+            raise DataError(
+                f"{len(shared)} subject(s) stand in the {name} set and in the test set (the first: {shared[0]}); split "
+                "by subject before anything is trained."
+            )
     torch.manual_seed(seed)
-    segmenter = UNetSegmenter(len(training.channels), len(training.label_names), sizes.channels, sizes.learning_rate)
+    net = new_segmenter(segmenter, len(training.channels), len(training.label_names), sizes)
     if start:
         weights, config = load_weights(start)
-        segmenter.load(weights)
+        net.load(weights)
         folder = folder / f"from-{config['key']}"  # other weights to begin with are another training
     record = fit(
-        segmenter,
+        net,
         tensors_of(training),
         folder,
         images=sizes.steps * sizes.batch_size,
         batch_size=sizes.batch_size,
         seed=seed,
         augment=augment,
+        monitor=judged_by(validation) if validation is not None else None,
     )
-    predictions = segmenter.predict(torch.from_numpy(np.array(test.images))).numpy()
+    predictions = net.predict(torch.from_numpy(np.array(test.images))).numpy()
     subjects, per_label, whole = dice_per_subject(predictions, test.labels, test.subjects, len(test.label_names))
     return {
         "record": record,

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..generators.edm import EDM
 from ..training import data_hash
-from .unet import UNetSegmenter, criterion
+from .segmenter import Segmenter, criterion
 
 SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
 
@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         return self.decide(sum(F.interpolate(x, maps[0].shape[-2:], mode="bilinear") for x in read))
 
 
-class DiffusionFeatures(UNetSegmenter):
+class DiffusionFeatures(Segmenter):
     """Images [B, C, H, W] -> labels, by a decoder of `width` channels on what `model`, an EDM of images only, answers.
 
     Trained and used like any segmenter; of the diffusion model nothing is changed, and nothing saved.
@@ -57,10 +57,13 @@ class DiffusionFeatures(UNetSegmenter):
         self.features_of = data_hash(model.weights())
         self.model, self.n_labels, self.sigmas = model, n_labels, list(sigmas)
         self.width, self.learning_rate = width, learning_rate
-        size, channels = model.shape.size, model.shape.channels
-        found = self.features(torch.zeros(1, channels, size, size, device=model.device))
-        self.net = Decoder([x.shape[1] for x in found], width, n_labels)
+        self.net = self.network()
         self.criterion = criterion()
+
+    def network(self) -> nn.Module:
+        size, channels = self.model.shape.size, self.model.shape.channels
+        found = self.features(torch.zeros(1, channels, size, size, device=self.model.device))
+        return Decoder([x.shape[1] for x in found], self.width, self.n_labels)
 
     def to(self, device):
         self.model.to(device)

@@ -1,69 +1,59 @@
-"""A 2-D U-Net segmenter: MONAI's network, MONAI's Dice + cross-entropy loss, our training loop. Taught in 06."""
+"""Two U-Nets of MONAI: a lean one that a laptop trains in half a minute, and nnU-Net's with deep supervision."""
 
 from __future__ import annotations
 
-import math
-
-import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import UNet
+from monai.networks.nets import DynUNet, UNet
 from torch import Tensor, nn
 
-from ..method import Method
-
-WARM_UP = 0.1  # share of the training over which the learning rate rises
+from .segmenter import Segmenter
 
 
-def criterion() -> DiceCELoss:
-    """Dice + cross-entropy. Background is not in the Dice term: it is most of every slice and would hide a miss."""
-    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-
-
-class UNetSegmenter(Method):
-    """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1."""
+class UNetSegmenter(Segmenter):
+    """A U-Net whose strided convolutions leave the full size at once: cheap. Taught in 06."""
 
     name = "unet"
-    settings = ("channels", "n_labels", "widths", "learning_rate")
-    networks = ("net",)
 
-    def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
-        self.channels, self.n_labels = channels, n_labels
-        self.widths, self.learning_rate = list(widths), learning_rate
-        self.net = UNet(
+    def network(self) -> nn.Module:
+        return UNet(
             spatial_dims=2,
-            in_channels=channels,
-            out_channels=n_labels,
+            in_channels=self.channels,
+            out_channels=self.n_labels,
             channels=self.widths,
             strides=(2,) * (len(self.widths) - 1),
             num_res_units=1,
             norm="INSTANCE",
         )
-        self.criterion = criterion()
 
-    def optimisers(self) -> dict:
-        return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}
 
-    def schedule(self, fraction: float) -> float:
-        if fraction < WARM_UP:
-            return 0.1 + 0.9 * fraction / WARM_UP
-        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
+class DynUNetSegmenter(Segmenter):
+    """nnU-Net's plain U-Net, as in Akbar et al.: two convolutions per level, instance norm, deep supervision."""
 
-    def logits(self, images: Tensor) -> Tensor:
-        """[B, n_labels, H, W] for images [B, C, H, W]."""
-        return self.net(images)
+    name = "dynunet"
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        loss = self.criterion(self.logits(batch["images"]).float(), batch["labels"][:, None])
-        optimiser = optimisers["net"]
-        optimiser.zero_grad()
-        self.backward(loss)
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)  # without it, some trainings never learn the small labels
-        optimiser.step()
-        return {"dice_ce": loss}
+    def network(self) -> nn.Module:
+        levels = len(self.widths)
+        net = DynUNet(
+            spatial_dims=2,
+            in_channels=self.channels,
+            out_channels=self.n_labels,
+            kernel_size=[3] * levels,
+            strides=[1] + [2] * (levels - 1),
+            upsample_kernel_size=[2] * (levels - 1),
+            filters=self.widths,
+            norm_name="instance",
+            deep_supervision=levels > 2,
+            deep_supr_num=max(1, levels - 2),  # all scales but the coarsest
+        )
+        # MONAI registers these layers here and once more in `skip_layers`, which computes; weights are saved once.
+        for twice in ("input_block", "downsamples", "bottleneck", "upsamples", "deep_supervision_heads"):
+            if hasattr(net, twice):
+                delattr(net, twice)
+        return net
 
-    @torch.no_grad()
-    def predict(self, images: Tensor, batch_size: int = 64) -> Tensor:
-        """Label maps uint8 [N, H, W] on the CPU."""
-        self.net.eval()
-        parts = [self.logits(part.to(self.device)).argmax(1).to(torch.uint8).cpu() for part in images.split(batch_size)]
-        return torch.cat(parts)
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Weighted mean over scales; a scale of half the size counts half as much (Isensee et al. 2021)."""
+        scales = self.logits(images).float()
+        if scales.ndim == 4:  # two levels only: nothing to supervise in between
+            return self.criterion(scales, labels)
+        weights = [0.5**i for i in range(scales.shape[1])]  # MONAI enlarges every scale to the full size
+        return sum(w * self.criterion(scales[:, i], labels) for i, w in enumerate(weights)) / sum(weights)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from medsynth_lib.metrics.statistics import (
     binomial_interval,
@@ -63,6 +64,16 @@ def test_holm_against_a_hand_example(monkeypatch):
     pairs = {name: ([1.0, 2.0], [0.0, 0.0]) for name in "abc"}
     adjusted = {name: r["p_holm"] for name, r in wilcoxon_holm(pairs).items()}
     assert adjusted == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+
+
+def test_holm_agrees_with_statsmodels():
+    rng = np.random.default_rng(5)
+    pairs = {f"arm{k}": (rng.normal(0.15 * k, 1, 30), rng.normal(0, 1, 30)) for k in range(8)}
+    found = wilcoxon_holm(pairs)
+    raw = [found[name]["p"] for name in pairs]
+    assert 0 < min(raw) < 0.01 < 0.3 < max(raw), "some arms differ and some do not"
+    theirs = multipletests(raw, method="holm")[1]
+    assert [found[name]["p_holm"] for name in pairs] == pytest.approx(theirs.tolist())
 
 
 def test_binomial_interval_is_clopper_pearson():

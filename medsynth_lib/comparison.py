@@ -1,0 +1,218 @@
+"""The comparison of notebook 06 as jobs: train one arm once and measure it; read what all jobs found.
+
+usage: python -m medsynth_lib.comparison ARM SEGMENTER K [--profile demo] [--data phantom] [--seed 0]
+
+ARM is named as in `segmenters.plan`, with "_" for spaces: real, edm_only, real_+_edm, real10_+_3_edm, ...
+Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metrics.json, last and whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from . import report
+from .checkpoints import CheckpointError, write_atomically
+from .data.slices import DataError, SliceSet
+from .fingerprint import package_hash
+from .method import TrainingError
+from .metrics.surface import surface_per_subject
+from .runs import Run, start
+from .segmenters import plan
+from .segmenters.arms import both, pooled, require_masks, some_subjects, train_arm
+from .segmenters.augment import augment
+from .segmenters.plan import Arm, Job, folder_name
+from .turn import own_turn
+from .workers import side_by_side
+
+TRAINING = ("steps", "batch_size", "channels", "learning_rate", "swin", "validation")  # sizes that change a training
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What one arm is made from: real people for training and for validation, and each generator's slices, parted."""
+
+    real: SliceSet
+    real_validation: SliceSet
+    synthetic: dict[str, SliceSet]
+    synthetic_validation: dict[str, SliceSet]
+
+
+def sets_of(run: Run, generators: dict[str, dict]) -> Sets:
+    """The sets of a run; `generators` as `report.trained_generators` gives them."""
+    samples = {name: SliceSet.load(metrics["folder"] / "samples") for name, metrics in generators.items()}
+    cut = {name: round(len(slices) * (1 - plan.SYNTHETIC_VALIDATION)) for name, slices in samples.items()}
+    return Sets(
+        run.part("gen_train"),
+        run.part("holdout"),
+        {name: slices.select(np.arange(cut[name])) for name, slices in samples.items()},
+        {name: slices.select(np.arange(cut[name], len(slices))) for name, slices in samples.items()},
+    )
+
+
+def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[SliceSet, SliceSet]]:
+    """The arm's trainings, one or (bridged) two: the slices it learns from, and those by which weights are chosen.
+
+    As in Akbar et al., synthetic slices choose where no real one is learned from; else real people, the holdout, who
+    trained no generator. `seed` draws the people where `arm.real` is less than 1; `validation` is at most so many
+    slices (0 = all).
+    """
+
+    def some(slices: SliceSet) -> SliceSet:
+        n = len(slices)
+        return slices.select(np.linspace(0, n - 1, min(validation or n, n)).astype(int))
+
+    out = []
+    drawn = pooled([sets.synthetic[name] for name in arm.synthetic]) if arm.synthetic else None
+    if arm.bridged or not arm.real:
+        out.append((drawn, some(pooled([sets.synthetic_validation[name] for name in arm.synthetic]))))
+    if arm.real:
+        real = some_subjects(sets.real, arm.real, seed) if arm.real < 1 else sets.real
+        mixed = real if drawn is None or arm.bridged else both(real, drawn, arm.amount)
+        out.append((mixed, some(sets.real_validation)))
+    return out
+
+
+def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, segmenter: str = "unet") -> dict:
+    """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
+    parts, found, records = stages(arm, sets, seed, sizes.validation), None, []
+    short = replace(sizes, steps=max(1, sizes.steps * arm.effort // len(parts)))
+    for number, (training, validation) in enumerate(parts):
+        found = train_arm(
+            training,
+            test,
+            short,
+            seed,
+            folder / f"stage{number}",
+            augment=augment if arm.augment else None,
+            start=folder / f"stage{number - 1}" if number else None,
+            segmenter=segmenter,
+            validation=validation,
+        )
+        kinds = Counter(subject in set(sets.real.subjects) for subject in set(training.subjects))
+        records.append({**found["record"], "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
+    return {**found, "stages": records}
+
+
+def request(run: Run, job: Job, generators: dict[str, dict]) -> dict:
+    """All that a job's result depends on; a result with another request is stale."""
+    arm = plan.arms(run.settings.segmentation, generators)[job.arm]
+    # `report.trained_generators` has compared these two with the run's own
+    known = {name: next(iter(generators.values()))["run"][name] for name in ("data_hash", "split_hash")}
+    known["samples"] = {name: digest(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
+    sizes = {name: getattr(run.settings.segmentation, name) for name in TRAINING}
+    return json.loads(json.dumps({"job": asdict(job), "arm": asdict(arm), "sizes": sizes, **known, "code": code()}))
+
+
+@cache
+def code() -> str:
+    return package_hash("segmenters") + package_hash("metrics")
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def measure(job: Job, profile: str, data: str, seed: int) -> None:
+    """Train the job's arm (named as in the plan or as its folder) and write into it what the real test subjects say.
+
+    Raises ValueError for a job that is not in the plan of this run, ReportError when samples are missing.
+    """
+    run = start(job.path, profile, data, seed)
+    with own_turn(run.folder, job.path):
+        generators, sizes = report.trained_generators(run), run.settings.segmentation
+        known = plan.arms(sizes, generators)
+        names = {folder_name(name): name for name in known}
+        if folder_name(job.arm) not in names:
+            raise ValueError(f"unknown arm {job.arm!r}; known in this run: {', '.join(names)}.")
+        job = replace(job, arm=names[folder_name(job.arm)])
+        arm, test = known[job.arm], run.part("test")
+        sets = sets_of(run, {name: generators[name] for name in arm.synthetic})
+        require_masks(sets.real, test)
+        found = train(arm, sets, test, sizes, run.seed_of(f"arm{job.k}"), run.folder, job.segmenter)
+        tolerance = max(test.spacing)  # one pixel
+        _, hd95, nsd = surface_per_subject(
+            found["predictions"], test.labels, test.subjects, test.spacing, tolerance=tolerance
+        )
+        keep_predictions(run.folder / "predictions.npz", found["predictions"])
+        per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
+        run.finish(
+            request=request(run, job, generators),
+            subjects=found["subjects"],
+            **{name: without_nan(values) for name, values in per_subject.items()},
+            tolerance_mm=tolerance,
+            training=found["stages"],
+        )
+
+
+def without_nan(values: np.ndarray) -> list:
+    """Nested lists in which "no value" is None, for JSON knows no NaN."""
+    return np.where(np.isnan(values), None, values).tolist()
+
+
+def keep_predictions(path: Path, labels: np.ndarray) -> None:
+    def write(part: Path) -> None:
+        with open(part, "wb") as file:
+            np.savez_compressed(file, labels=labels)
+
+    write_atomically(path, write)
+
+
+def read(run: Run, job: Job, generators: dict[str, dict]) -> dict | None:
+    """What the job found, as arrays over test subjects; None when it has not finished or its result is stale."""
+    path = run.root / job.path / "metrics.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["request"] != request(run, job, generators):
+        return None
+    arrays = {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
+    return {**found, **arrays, "folder": path.parent}
+
+
+def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
+    """What every job of the run's plan found; those that are missing or stale are trained now, side by side."""
+    generators = report.trained_generators(run)
+    planned = plan.jobs(run.settings.segmentation, generators, segmenters)
+    found = {job: read(run, job, generators) for job in planned}
+    missing = {job.path: partial(measure, job, run.profile, run.data, run.seed) for job in planned if not found[job]}
+    if missing:
+        print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
+        side_by_side(missing)
+    return {job: found[job] or read(run, job, generators) for job in planned}
+
+
+def predictions(result: dict) -> np.ndarray:
+    """Label maps uint8 [N, H, W] of the test slices, as one job (an entry of `results`) found them."""
+    with np.load(result["folder"] / "predictions.npz", allow_pickle=False) as stored:
+        return stored["labels"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="comparison", description=__doc__.splitlines()[0])
+    parser.add_argument("arm", help='as in segmenters.plan, with "_" for spaces')
+    parser.add_argument("segmenter", help="unet, dynunet or swin")
+    parser.add_argument("k", type=int, help="repetition, from 0 on")
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    job = Job(asked.segmenter, asked.arm, asked.k)
+    try:
+        measure(job, asked.profile, asked.data, asked.seed)
+    except (ValueError, report.ReportError, DataError, CheckpointError, TrainingError) as error:
+        print(f"{job.path}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

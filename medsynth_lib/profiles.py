@@ -239,7 +239,7 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(50_000, 8, 4, (64, 96, 128), 1, False, "picture", (0.0, 1.6), 1e-3, 20),
+        diffusion=DiffusionSizes(50_000, 8, 4, (64, 96, 128), 1, False, "picture", (0.0, 1.6), 1e-3, 10),
         race=RaceSizes(6_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(
@@ -260,7 +260,7 @@ PROFILES = {
         translation=TranslationSizes(
             4_000, 2, 16, 4, 2, 2, 5e-4, 10.0, 0.0, 50, 8_000, 8, 6e-4, (5, 10, 0), 1_500, 1_000
         ),
-        diffusion=DiffusionSizes(320_000, 8, 4, (48, 72, 88), 1, False, "picture", (0.0, 1.6), 1e-3, 20),
+        diffusion=DiffusionSizes(320_000, 8, 4, (48, 72, 88), 1, False, "picture", (0.0, 1.6), 1e-3, 10),
         race=RaceSizes(6_000, 20, 300_000, 128, 48, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(64, 1.0, 768, 4, 300_000, 256),
         spatial=SpatialSizes(

@@ -1,6 +1,7 @@
 """The comparison of notebook 06 as jobs: train one arm once and measure it; read what all jobs found.
 
-usage: python -m medsynth_lib.comparison ARM SEGMENTER K [--profile demo] [--data phantom] [--seed 0]
+usage: python -m medsynth_lib.comparison ARM SEGMENTER K --generators "vae edm" [--profile demo] [--data phantom]
+       [--seed 0]
 
 ARM is named as in `segmenters.plan`, with "_" for spaces: real, edm_only, real_+_edm, real10_+_3_edm, ...
 Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metrics.json, last and whole.
@@ -102,14 +103,16 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
     return {**found, "stages": records}
 
 
-def request(run: Run, job: Job, generators: dict[str, dict]) -> dict:
-    """All that a job's result depends on; a result with another request is stale."""
-    arm = plan.arms(run.settings.segmentation, generators)[job.arm]
-    # `report.trained_generators` has compared these two with the run's own
-    known = {name: next(iter(generators.values()))["run"][name] for name in ("data_hash", "split_hash")}
-    known["samples"] = {name: digest(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
-    sizes = {name: getattr(run.settings.segmentation, name) for name in TRAINING}
-    return json.loads(json.dumps({"job": asdict(job), "arm": asdict(arm), "sizes": sizes, **known, "code": code()}))
+def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) -> dict:
+    """All that a job's result depends on (`data`: see `state`); a result with another request is stale."""
+    samples = {name: digest(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
+    used = {name: getattr(sizes, name) for name in TRAINING}
+    whole = {"job": asdict(job), "arm": asdict(arm), "sizes": used, "samples": samples, "code": code(), **data}
+    return json.loads(json.dumps(whole))  # as it is read back
+
+
+def state(run: Run) -> dict:
+    return {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
 
 
 @cache
@@ -121,21 +124,23 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def measure(job: Job, profile: str, data: str, seed: int) -> None:
+def measure(job: Job, profile: str, data: str, seed: int, generators: list[str]) -> None:
     """Train the job's arm (named as in the plan or as its folder) and write into it what the real test subjects say.
 
-    Raises ValueError for a job that is not in the plan of this run, ReportError when samples are missing.
+    `generators`: for those of the arm there must be samples, others only make their arms' names known.
+    Raises ValueError for a job that is not in the plan, ReportError when samples are missing.
     """
     run = start(job.path, profile, data, seed)
     with own_turn(run.folder, job.path):
-        generators, sizes = report.trained_generators(run), run.settings.segmentation
+        sizes, test = run.settings.segmentation, run.part("test")
         known = plan.arms(sizes, generators)
         names = {folder_name(name): name for name in known}
         if folder_name(job.arm) not in names:
             raise ValueError(f"unknown arm {job.arm!r}; known in this run: {', '.join(names)}.")
         job = replace(job, arm=names[folder_name(job.arm)])
-        arm, test = known[job.arm], run.part("test")
-        sets = sets_of(run, {name: generators[name] for name in arm.synthetic})
+        arm = known[job.arm]
+        trained = report.trained_generators(run, arm.synthetic) if arm.synthetic else {}
+        sets = sets_of(run, trained)
         require_masks(sets.real, test)
         found = train(arm, sets, test, sizes, run.seed_of(f"arm{job.k}"), run.folder, job.segmenter)
         tolerance = max(test.spacing)  # one pixel
@@ -145,7 +150,7 @@ def measure(job: Job, profile: str, data: str, seed: int) -> None:
         keep_predictions(run.folder / "predictions.npz", found["predictions"])
         per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
         run.finish(
-            request=request(run, job, generators),
+            request=request(job, arm, sizes, state(run), trained),
             subjects=found["subjects"],
             **{name: without_nan(values) for name, values in per_subject.items()},
             tolerance_mm=tolerance,
@@ -166,28 +171,33 @@ def keep_predictions(path: Path, labels: np.ndarray) -> None:
     write_atomically(path, write)
 
 
-def read(run: Run, job: Job, generators: dict[str, dict]) -> dict | None:
-    """What the job found, as arrays over test subjects; None when it has not finished or its result is stale."""
-    path = run.root / job.path / "metrics.json"
+def read(folder: Path, asked: dict) -> dict | None:
+    """What a job found, as arrays over test subjects; None when it has not finished or answered another request."""
+    path = folder / "metrics.json"
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found["request"] != request(run, job, generators):
+    if found["request"] != asked:
         return None
     arrays = {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
-    return {**found, **arrays, "folder": path.parent}
+    return {**found, **arrays, "folder": folder}
 
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     """What every job of the run's plan found; those that are missing or stale are trained now, side by side."""
-    generators = report.trained_generators(run)
-    planned = plan.jobs(run.settings.segmentation, generators, segmenters)
-    found = {job: read(run, job, generators) for job in planned}
-    missing = {job.path: partial(measure, job, run.profile, run.data, run.seed) for job in planned if not found[job]}
+    generators, sizes, data = report.trained_generators(run), run.settings.segmentation, state(run)
+    known, planned = plan.arms(sizes, generators), plan.jobs(sizes, generators, segmenters)
+
+    def look(job: Job) -> dict | None:
+        return read(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
+
+    found = {job: look(job) for job in planned}
+    where = (run.profile, run.data, run.seed, list(generators))
+    missing = {job.path: partial(measure, job, *where) for job in planned if not found[job]}
     if missing:
         print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
         side_by_side(missing)
-    return {job: found[job] or read(run, job, generators) for job in planned}
+    return {job: found[job] or look(job) for job in planned}
 
 
 def predictions(result: dict) -> np.ndarray:
@@ -201,13 +211,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("arm", help='as in segmenters.plan, with "_" for spaces')
     parser.add_argument("segmenter", help="unet, dynunet or swin")
     parser.add_argument("k", type=int, help="repetition, from 0 on")
+    parser.add_argument("--generators", required=True, help="with spaces: the arm's own, and the one that is studied")
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--data", default="phantom")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     job = Job(asked.segmenter, asked.arm, asked.k)
     try:
-        measure(job, asked.profile, asked.data, asked.seed)
+        measure(job, asked.profile, asked.data, asked.seed, asked.generators.split())
     except (ValueError, report.ReportError, DataError, CheckpointError, TrainingError) as error:
         print(f"{job.path}: {error}")
         return 1

@@ -30,12 +30,17 @@ class ReportError(RuntimeError):
     """A result that a notebook needs is missing or stems from other data; the sentence says which notebook to run."""
 
 
-def trained_generators(run: Run) -> dict[str, dict]:
+def trained_generators(run: Run, names: tuple[str, ...] | None = None) -> dict[str, dict]:
     """metrics.json of every generator of this run, in its notebook's folder or one below: {name: metrics + "folder"}.
 
-    Raises ReportError when there is none, or when one was made from other data or another split than the run's.
+    With `names`, of these only. Raises ReportError when there is none, when one of them is missing, or when one was
+    made from other data or another split than the run's.
     """
     found = generators_in(run.root)
+    for name in names or ():
+        if name not in found:
+            raise ReportError(f"{run.root} holds no samples of {name!r}; known: {', '.join(found)}. Train it first.")
+    found = {name: metrics for name, metrics in found.items() if names is None or name in names}
     now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsynth_lib import comparison, report, runs
+from medsynth_lib import comparison, runs
 from medsynth_lib.comparison import Sets, stages
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.generators import joint
 from medsynth_lib.profiles import PROFILES, SegmentationSizes
 from medsynth_lib.segmenters import plan
-from medsynth_lib.segmenters.plan import Arm, Job
+from medsynth_lib.segmenters.plan import Arm
 from medsynth_lib.segmenters.segmenter import Segmenter
 
 SIZES = SegmentationSizes(8, 4, (4, 8), 1e-2, 1, plain=("edm",), studied="edm", fractions=(0.25, 0.5), amounts=(1, 3))
@@ -182,14 +182,29 @@ def test_jobs_are_made_once_and_again_when_their_samples_change(run, capsys):
 
 
 def test_the_command_line_takes_the_name_of_the_folder(run, capsys):
-    words = ["--profile", "smoke", "--data", "phantom", "--seed", "0"]
+    words = ["--profile", "smoke", "--data", "phantom", "--seed", "0", "--generators", "vae edm"]
     assert comparison.main(["real_+_edm", "unet", "0", *words]) == 0
-    job = Job("unet", "real + edm", 0)
-    assert comparison.read(run, job, report.trained_generators(run)) is not None
+    comparison.results(run)
+    assert "4 of 5 trainings are missing" in capsys.readouterr().out
     assert comparison.main(["real_+_gan", "unet", "0", *words]) == 1
     assert "unknown arm 'real_+_gan'; known in this run: real, " in capsys.readouterr().out
     assert comparison.main(["real", "vit", "0", *words]) == 1
     assert "unknown segmenter 'vit'" in capsys.readouterr().out
+
+
+def test_an_arm_waits_only_for_its_own_generators(run, capsys):
+    """As Snakemake calls it: the real arm before any generator is there, one generator's arm before another's."""
+    for name in ("vae", "edm"):
+        (run.folder / name / "metrics.json").rename(run.folder / name / "later.json")
+    words = ["unet", "0", "--profile", "smoke", "--generators", "vae edm"]
+    assert comparison.main(["real", *words]) == 0
+    (run.folder / "edm" / "later.json").rename(run.folder / "edm" / "metrics.json")
+    assert comparison.main(["edm_only", *words]) == 0
+    assert comparison.main(["vae_only", *words]) == 1
+    assert "holds no samples of 'vae'; known: edm. Train it first." in capsys.readouterr().out
+    (run.folder / "vae" / "later.json").rename(run.folder / "vae" / "metrics.json")
+    comparison.results(run)
+    assert "3 of 5 trainings are missing" in capsys.readouterr().out
 
 
 def test_values_that_are_missing_survive_the_file():

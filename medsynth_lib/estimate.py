@@ -59,12 +59,16 @@ def estimate(settings: Profile, generators: list[str], jobs: list[Job], channels
     samples = len(generators) * settings.synthetic * per_slice
     both = 2 * (1 - SYNTHETIC_VALIDATION) * settings.synthetic * per_slice
     lines += [
-        f"    memory: training on both holds {both / 1e9:,.3g} GB of slices, on the GPU if that is at most half of it",
-        f"    disk: {samples / 1e9:,.3g} GB of synthetic slices ({len(generators)} x {settings.synthetic:,}), "
-        f"{disk / 1e9:,.3g} GB of segmenters",
+        f"    memory: a training on both holds {size(both)} of slices, on the GPU if that is at most half of it",
+        f"    disk: {size(samples)} of synthetic slices ({len(generators)} x {settings.synthetic:,}), {size(disk)} of "
+        "segmenters",
     ]
     return "\n".join(lines)
 
 
 def duration(hours: float) -> str:
     return f"{hours:,.0f} hours" if hours >= 10 else f"{60 * hours:,.0f} minutes"
+
+
+def size(n: float) -> str:
+    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"

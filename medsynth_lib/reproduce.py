@@ -29,14 +29,16 @@ def snakemake(folder: Path, cores: int, *more: str, quiet: str = "all") -> list[
     return [*command, "--quiet", quiet, *more]
 
 
-def plan(names: list[str], profile_name: str) -> str:
-    """What runs and for how long, as far as it was measured."""
+def plan(names: list[str], profile_name: str, trainings: int = 0) -> str:
+    """What runs and for how long, as far as it was measured; `trainings` of the comparison are jobs of their own."""
     minutes = [MINUTES[profile_name].get(name) for name in names]
     known = [m for m in minutes if m is not None]
     lines = [
         f"  {name:18s} {'about ' + format(m, 'g') + ' min' if m is not None else 'not measured yet'}"
         for name, m in zip(names, minutes, strict=True)
     ]
+    if trainings:
+        lines.append(f"  ({COMPARISON}: with its {trainings} trainings, each a job of its own)")
     total = MINUTES[profile_name].get("together")
     if total is not None and set(names) >= set(CORE):
         end = time.strftime("%H:%M", time.localtime(time.time() + 60 * total))
@@ -44,15 +46,6 @@ def plan(names: list[str], profile_name: str) -> str:
     elif len(known) == len(names):
         lines.append(f"  together at most {sum(known):g} minutes on 2 cores")
     return "\n".join(lines)
-
-
-def plan_of_arms(names: list[str], profile_name: str, segmenters: str) -> str:
-    """The comparison's trainings, their hours by a measurement on this machine, and the disk they need."""
-    from .estimate import estimate  # imports torch
-
-    settings = profile(profile_name)
-    generators = [made for name in names for made in trained_by(name, settings)]
-    return estimate(settings, generators, comparison.jobs(settings.segmentation, generators, segmenters.split()))
 
 
 def tell_failure(folder: Path, names: list[str]) -> None:
@@ -89,6 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(error)
         return 2
 
+    generators = [made for name in names for made in trained_by(name, settings)]
+    segmenters = asked.segmenters.split()
+    jobs = comparison.jobs(settings.segmentation, generators, segmenters) if COMPARISON in names else []
+
     from .runs import run_folder  # torch is imported only for a valid request
 
     folder = run_folder(asked.profile, asked.data, asked.seed)
@@ -102,11 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
         wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
         write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
         if asked.dry_run:
-            if COMPARISON in names:
-                print(plan_of_arms(names, asked.profile, asked.segmenters), flush=True)
+            if jobs:
+                from .estimate import estimate  # imports torch, and trains for seconds
+
+                print(estimate(settings, generators, jobs), flush=True)
             return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet="rules")).returncode
         print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
-        print(plan(names, asked.profile), flush=True)
+        print(plan(names, asked.profile, len(jobs)), flush=True)
         if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over
             subprocess.run(snakemake(folder, asked.cores, "--unlock"), check=True)
         started = time.monotonic()

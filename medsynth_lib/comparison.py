@@ -98,7 +98,8 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
             segmenter=segmenter,
             validation=validation,
         )
-        kinds = Counter(subject in set(sets.real.subjects) for subject in set(training.subjects))
+        people = set(sets.real.subjects.tolist())
+        kinds = Counter(subject in people for subject in set(training.subjects.tolist()))
         records.append({**found["record"], "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
     return {**found, "stages": records}
 

@@ -80,11 +80,11 @@ def race(recipe: str, seed: int, minutes: float, share: float, name: str) -> dic
     found = {"seconds": seconds, "images": record["images"], **judge(net)}
     found["curve"] = {"seconds": np.linspace(0, seconds, len(looks) + 1)[1:].tolist()}
     found["curve"]["distance"] = [look["distance"] for look in looks]
-    for name, how in {"default": {}, "thousand": {"scheduler": solver(THOUSAND, "DDPM")}}.items():
+    for way, how in {"default": {}, "thousand": {"scheduler": solver(THOUSAND, "DDPM")}}.items():
         started = time.perf_counter()
         distance = judge(net, **how)["distance"]
         speed = LOOKS / (time.perf_counter() - started)  # judging itself takes a second or two of it
-        found[name] = {"distance": distance, "images_per_second": speed}
+        found[way] = {"distance": distance, "images_per_second": speed}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -33,6 +34,11 @@ def write_atomically(path: Path, write) -> None:
         raise CheckpointError(
             f"{path} could not be written ({error}); free space on the disk or set MEDSYNTH_RUNS to another folder."
         ) from error
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def write_json(path: Path, record: dict) -> None:

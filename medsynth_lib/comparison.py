@@ -10,7 +10,6 @@ Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metr
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -21,14 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from . import report
-from .checkpoints import CheckpointError, write_atomically
+from .checkpoints import CheckpointError, file_hash, write_atomically
 from .data.slices import DataError, SliceSet
 from .fingerprint import package_hash
 from .method import TrainingError
 from .metrics.surface import surface_per_subject
 from .runs import Run, start
 from .segmenters import plan
-from .segmenters.arms import both, pooled, require_masks, some_subjects, train_arm
+from .segmenters.arms import both, fitted, keep_apart, measured, pooled, some_subjects
 from .segmenters.augment import augment
 from .segmenters.plan import Arm, Job, folder_name
 from .turn import own_turn
@@ -84,12 +83,13 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
 
 def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, segmenter: str = "unet") -> dict:
     """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
-    parts, found, records = stages(arm, sets, seed, sizes.validation), None, []
+    parts, people, records = stages(arm, sets, seed, sizes.validation), set(sets.real.subjects.tolist()), []
+    for training, validation in parts:
+        keep_apart(test, training, validation)
     short = replace(sizes, steps=max(1, sizes.steps * arm.effort // len(parts)))
     for number, (training, validation) in enumerate(parts):
-        found = train_arm(
+        net, record = fitted(
             training,
-            test,
             short,
             seed,
             folder / f"stage{number}",
@@ -98,31 +98,28 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
             segmenter=segmenter,
             validation=validation,
         )
-        people = set(sets.real.subjects.tolist())
         kinds = Counter(subject in people for subject in set(training.subjects.tolist()))
-        records.append({**found["record"], "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
-    return {**found, "stages": records}
+        records.append({**record, "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
+    return {"record": record, "stages": records, **measured(net, test)}
 
 
 def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) -> dict:
-    """All that a job's result depends on (`data`: see `state`); a result with another request is stale."""
-    samples = {name: digest(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
+    """All that a job's result depends on (`data`: see `data_hashes`); a result with another request is stale."""
+    samples = {name: file_hash(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
     used = {name: getattr(sizes, name) for name in TRAINING}
     whole = {"job": asdict(job), "arm": asdict(arm), "sizes": used, "samples": samples, "code": code(), **data}
     return json.loads(json.dumps(whole))  # as it is read back
 
 
-def state(run: Run) -> dict:
+def data_hashes(run: Run) -> dict[str, str]:
+    """What a result must have been made from: the run's slices and their split."""
     return {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
 
 
 @cache
 def code() -> str:
+    """Changes with the code that trains or measures; read once per process."""
     return package_hash("segmenters") + package_hash("metrics")
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def measure(job: Job, profile: str, data: str, seed: int, generators: list[str]) -> None:
@@ -142,7 +139,6 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         arm = known[job.arm]
         trained = report.trained_generators(run, arm.synthetic) if arm.synthetic else {}
         sets = sets_of(run, trained)
-        require_masks(sets.real, test)
         found = train(arm, sets, test, sizes, run.seed_of(f"arm{job.k}"), run.folder, job.segmenter)
         tolerance = max(test.spacing)  # one pixel
         _, hd95, nsd = surface_per_subject(
@@ -151,7 +147,7 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         keep_predictions(run.folder / "predictions.npz", found["predictions"])
         per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
         run.finish(
-            request=request(job, arm, sizes, state(run), trained),
+            request=request(job, arm, sizes, data_hashes(run), trained),
             subjects=found["subjects"],
             **{name: without_nan(values) for name, values in per_subject.items()},
             tolerance_mm=tolerance,
@@ -165,6 +161,8 @@ def without_nan(values: np.ndarray) -> list:
 
 
 def keep_predictions(path: Path, labels: np.ndarray) -> None:
+    """Write label maps uint8 [N, H, W], compressed, whole or not at all."""
+
     def write(part: Path) -> None:
         with open(part, "wb") as file:
             np.savez_compressed(file, labels=labels)
@@ -186,7 +184,7 @@ def read(folder: Path, asked: dict) -> dict | None:
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     """What every job of the run's plan found; those that are missing or stale are trained now, side by side."""
-    generators, sizes, data = report.trained_generators(run), run.settings.segmentation, state(run)
+    generators, sizes, data = report.trained_generators(run), run.settings.segmentation, data_hashes(run)
     known, planned = plan.arms(sizes, generators), plan.jobs(sizes, generators, segmenters)
 
     def look(job: Job) -> dict | None:

@@ -9,7 +9,6 @@ found more copies of training images than chance allows, or whose audit found no
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from .checkpoints import CheckpointError, write_atomically, write_json
+from .checkpoints import CheckpointError, file_hash, write_atomically, write_json
 from .data.preprocess import from_axial
 from .data.slices import DataError, SliceSet
 from .report import ReportError, cell, generators_in, read_report
@@ -110,7 +109,7 @@ def release(run: Path, generator: str, force: bool = False) -> Path:
     write_json(part / "dataset.json", description(slices, names, generator, report["run"]))
     text = card(slices, record, report["run"], against)
     write_atomically(part / "README.md", lambda path: path.write_text(text, encoding="utf-8"))
-    sums = [f"{digest(path)}  {path.relative_to(part)}\n" for path in sorted(part.rglob("*")) if path.is_file()]
+    sums = [f"{file_hash(path)}  {path.relative_to(part)}\n" for path in sorted(part.rglob("*")) if path.is_file()]
     write_atomically(part / "SHA256SUMS", lambda path: path.write_text("".join(sums), encoding="utf-8"))
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
@@ -170,11 +169,6 @@ def card(slices: SliceSet, record: dict, run: dict, against: list[str]) -> str:
         label_list=", ".join(f"{k} {name}" for k, name in enumerate(slices.label_names)),
         planted=", ".join(f"{kind} {found:.0f} %" for kind, found in planted.items()),
     )
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, 64 hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -74,9 +74,20 @@ def judged_by(validation: SliceSet):
     return judge
 
 
-def train_arm(
+def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None = None) -> None:
+    """DataError when one of the sets has no masks, or when the test set shares a subject with another one."""
+    sets = {"training": training} | ({} if validation is None else {"validation": validation})
+    require_masks(*sets.values(), test)
+    for name, slices in sets.items():
+        if shared := sorted(set(slices.subjects.tolist()) & set(test.subjects.tolist())):
+            raise DataError(
+                f"{len(shared)} subject(s) stand in the {name} set and in the test set (the first: {shared[0]}); split "
+                "by subject before anything is trained."
+            )
+
+
+def fitted(
     training: SliceSet,
-    test: SliceSet,
     sizes,
     seed: int,
     folder: Path,
@@ -84,26 +95,15 @@ def train_arm(
     start: Path | None = None,
     segmenter: str = "unet",
     validation: SliceSet | None = None,
-) -> dict:
-    """Train a segmenter on `training` for `sizes.steps` steps and return its Dice on `test`, per subject.
+) -> tuple[Segmenter, dict]:
+    """A segmenter trained on `training` for `sizes.steps` steps, and the record of `fit`.
 
-    It begins with random weights, or with those of the finished arm in the folder `start` (fine-tuning).
-
-    The number of optimiser steps and of slices seen is the same in every arm, whatever the size of `training`. The
-    weights are the last ones or, with `validation`, those that did best on it; nothing is chosen on test subjects.
-    Returns {"record", "subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
-    Raises DataError when the sets have no masks, or when the test set shares a subject with another one; ValueError
-    for an unknown segmenter, or one that pictures of this size do not fit.
+    It begins with random weights, or with those of the finished training in the folder `start` (fine-tuning). The
+    number of optimiser steps and of slices seen does not depend on the size of `training`. The weights are the last
+    ones or, with `validation`, those that did best on it.
+    Raises ValueError for an unknown segmenter, or one that pictures of this size do not fit.
     """
-    sets = [training] if validation is None else [training, validation]
-    require_masks(*sets, test)
     plan.check([segmenter], training.size)
-    for name, slices in zip(("training", "validation"), sets, strict=False):
-        if shared := sorted(set(slices.subjects.tolist()) & set(test.subjects.tolist())):
-            raise DataError(
-                f"{len(shared)} subject(s) stand in the {name} set and in the test set (the first: {shared[0]}); split "
-                "by subject before anything is trained."
-            )
     torch.manual_seed(seed)
     net = new_segmenter(segmenter, len(training.channels), len(training.label_names), sizes)
     if start:
@@ -120,12 +120,22 @@ def train_arm(
         augment=augment,
         monitor=judged_by(validation) if validation is not None else None,
     )
+    return net, record
+
+
+def measured(net: Segmenter, test: SliceSet) -> dict:
+    """Dice per subject: {"subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}."""
     predictions = net.predict(torch.from_numpy(np.array(test.images))).numpy()
     subjects, per_label, whole = dice_per_subject(predictions, test.labels, test.subjects, len(test.label_names))
-    return {
-        "record": record,
-        "subjects": list(subjects),
-        "per_label": per_label,
-        "whole": whole,
-        "predictions": predictions,
-    }
+    return {"subjects": list(subjects), "per_label": per_label, "whole": whole, "predictions": predictions}
+
+
+def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path, validation=None, **how) -> dict:
+    """Train a segmenter on `training` (see `fitted`, also for `how`) and measure it on `test`, which chooses nothing.
+
+    Returns {"record"} and what `measured` returns. Raises what `fitted` raises, and DataError when the sets have no
+    masks or the test set shares a subject with another one.
+    """
+    keep_apart(test, training, validation)
+    net, record = fitted(training, sizes, seed, folder, validation=validation, **how)
+    return {"record": record, **measured(net, test)}

@@ -22,7 +22,7 @@ FLOAT = 4  # bytes
 
 
 def images_per_second(segmenter: str, shape: Shape, sizes) -> tuple[float, int]:
-    """How fast this segmenter trains here on noise of this shape, and its number of parameters."""
+    """How fast (images/s) this segmenter trains here on noise of this shape, and its number of parameters."""
     batch = sizes.batch_size
     if not torch.cuda.is_available():
         batch = min(batch, max(1, CPU_PIXELS // shape.size**2))
@@ -67,8 +67,10 @@ def estimate(settings: Profile, generators: list[str], jobs: list[Job], channels
 
 
 def duration(hours: float) -> str:
+    """Hours as text; minutes below ten hours."""
     return f"{hours:,.0f} hours" if hours >= 10 else f"{60 * hours:,.0f} minutes"
 
 
 def size(n: float) -> str:
+    """n bytes as text."""
     return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"

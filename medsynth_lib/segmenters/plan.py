@@ -38,6 +38,7 @@ class Job:
 
 
 def folder_name(arm: str) -> str:
+    """The arm's name without spaces."""
     return arm.replace(" ", "_")
 
 
@@ -96,10 +97,12 @@ def few(share: float) -> str:
 
 
 def compared(sizes: SegmentationSizes, generators: Iterable[str]) -> list[str]:
+    """Those of the generators that get arms in this profile, in their order."""
     return [name for name in generators if not sizes.compared or name in sizes.compared]
 
 
 def arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str, Arm]:
+    """All arms by name, the main ones first."""
     generators = list(generators)
     return main_arms(sizes, generators) | other_arms(sizes, generators)
 

@@ -148,6 +148,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     monkeypatch.delenv("MEDSYNTH_PROFILE", raising=False)
     monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: discs(80, "s"))
+    # Other processes would not see what is replaced here; 06 at smoke size trains in them (test_notebooks.py).
+    monkeypatch.setattr(comparison, "side_by_side", lambda jobs: {name: job() for name, job in jobs.items()})
     small = replace(SIZES, compared=(), plain=(), studied="", validation=4)
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], segmentation=small))
     run = runs.start("05_ddpm", "smoke", "phantom", 0)

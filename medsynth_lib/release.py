@@ -41,16 +41,16 @@ CARD = """# Synthetic slices by {generator}
 
 ## What they are worth
 
-Dice of a U-Net on {run[subjects][test]} real test subjects who touched nothing else, mean and 95 % interval over
-subjects:
+Dice of a segmenter on {run[subjects][test]} real test subjects who touched nothing else, mean and 95 % interval over
+subjects (a dash, here and below: not measured):
 
 | trained on real | on these only | ratio | on both |
 |---|---|---|---|
 | {dice_real} | {dice_synthetic} | {dice_ratio} | {dice_both} |
 
 Distance to held-out real subjects {distance:.1f}; of other real subjects {distance_floor:.1f}. Anatomically impossible
-masks {impossible_percent:.1f} % (real {impossible_percent_real:.1f} %), empty ones {empty_percent:.1f} % (real
-{empty_percent_real:.1f} %).
+masks {impossible_percent} % (real {impossible_percent_real} %), empty ones {empty_percent} % (real
+{empty_percent_real} %).
 
 ## Copies of training images
 
@@ -156,9 +156,10 @@ def description(slices: SliceSet, names: list[str], generator: str, run: dict) -
 def card(slices: SliceSet, record: dict, run: dict, against: list[str]) -> str:
     """The card (Markdown): what it is, what it is worth, what the audit found, what it must not be used for."""
     dice = ("dice_real", "dice_synthetic", "dice_ratio", "dice_both")
-    planted = record["planted_copies_found_percent"]
+    planted, shares = record["planted_copies_found_percent"], ("impossible_percent", "empty_percent")
+    masks = {key: cell(record["masks"].get(key), "{:.1f}") for name in shares for key in (name, f"{name}_real")}
     return CARD.format(
-        **{**record, **record["masks"], **{name: cell(record[name], "interval") for name in dice}},
+        **{**record, **masks, **{name: cell(record[name], "interval") for name in dice}},
         run=run,
         slices=slices,
         n=len(slices),

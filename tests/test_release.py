@@ -112,7 +112,7 @@ def test_the_card_says_what_was_measured_and_the_sums_hold(run):
 def test_what_was_not_measured_is_a_dash_in_the_card(run):
     """A generator that got no arms in 06, whose masks are all empty."""
     unknown = {name: None for name in ("dice_synthetic", "dice_both", "dice_ratio")}
-    folder = release(run(**unknown, masks={**RECORD["masks"], "impossible_percent": None}), "edm")
+    folder = release.release(run(**unknown, masks={**RECORD["masks"], "impossible_percent": None}), "edm")
     text = (folder / "README.md").read_text()
     assert "| - | - | - |" in text and "masks - % (real 2.0 %), empty ones 20.0 %" in text.replace("\n", " ")
 

@@ -13,7 +13,7 @@ import torch
 from .generators.joint import Shape
 from .profiles import Profile
 from .segmenters.arms import new_segmenter
-from .segmenters.plan import SYNTHETIC_VALIDATION, Job, arms
+from .segmenters.plan import CHANNELS, Job, arms, held_bytes, slice_bytes
 from .training import fit
 
 SECONDS = 3.0  # of training that are timed
@@ -39,7 +39,9 @@ def images_per_second(segmenter: str, shape: Shape, sizes) -> tuple[float, int]:
     return record["images_per_second"], record["parameters"]
 
 
-def estimate(settings: Profile, generators: list[str], jobs: list[Job], channels: int = 4, labels: int = 4) -> str:
+def estimate(
+    settings: Profile, generators: list[str], jobs: list[Job], channels: int = CHANNELS, labels: int = 4
+) -> str:
     """Lines for a person; `channels` and `labels` (with background) are BraTS's unless told otherwise."""
     sizes, shape = settings.segmentation, Shape(channels, labels, settings.data.image_size)
     known = arms(sizes, generators)
@@ -55,9 +57,8 @@ def estimate(settings: Profile, generators: list[str], jobs: list[Job], channels
             f"    {segmenter}: {trainings} trainings, {parameters:,} parameters; {speed:,.3g} images/s measured here "
             f"({device}), {duration(hours)} of that"
         )
-    per_slice = shape.size**2 * (shape.channels * FLOAT + 1)
-    samples = len(generators) * settings.synthetic * per_slice
-    both = 2 * (1 - SYNTHETIC_VALIDATION) * settings.synthetic * per_slice
+    samples = len(generators) * settings.synthetic * slice_bytes(settings, channels)
+    both = held_bytes(settings, channels)
     lines += [
         f"    memory: a training on both holds {size(both)} of slices, on the GPU if that is at most half of it",
         f"    disk: {size(samples)} of synthetic slices ({len(generators)} x {settings.synthetic:,}), {size(disk)} of "

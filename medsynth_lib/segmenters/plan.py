@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..profiles import SegmentationSizes
+from ..profiles import Profile, SegmentationSizes
 
 SYNTHETIC_VALIDATION = 0.2  # of every generator's slices, never trained on (Akbar et al.: 20,000 of 100,000)
 SEGMENTERS = ("unet", "dynunet", "swin")
+CHANNELS = 4  # assumed before the data are opened: BraTS's, the most of all sources
 
 
 @dataclass(frozen=True)
@@ -118,3 +119,13 @@ def jobs(sizes: SegmentationSizes, generators: Iterable[str], segmenters: Iterab
         for name, times in repeated.items()
         for k in range(times)
     ]
+
+
+def slice_bytes(settings: Profile, channels: int = CHANNELS) -> int:
+    """Bytes of one slice in memory or on disk: fp32 images and one byte per pixel of labels."""
+    return settings.data.image_size**2 * (4 * channels + 1)
+
+
+def held_bytes(settings: Profile, channels: int = CHANNELS) -> int:
+    """Bytes of the slices in the largest training set: real and synthetic, 1 : 1."""
+    return round(2 * (1 - SYNTHETIC_VALIDATION) * settings.synthetic * slice_bytes(settings, channels))

@@ -5,7 +5,7 @@ import pytest
 from medsynth_lib.profiles import PROFILES, SegmentationSizes
 from medsynth_lib.segmenters.arms import SEGMENTERS
 from medsynth_lib.segmenters.plan import SEGMENTERS as NAMES
-from medsynth_lib.segmenters.plan import Arm, Job, arms, check, jobs
+from medsynth_lib.segmenters.plan import Arm, Job, arms, check, held_bytes, jobs, slice_bytes
 
 SIZES = SegmentationSizes(10, 4, (8, 16), 1e-2, 2)
 
@@ -65,3 +65,9 @@ def test_segmenters_are_checked_by_name_and_size():
     for size in (32, 72):
         with pytest.raises(ValueError, match=f"pictures of {size} pixels do not fit the Swin"):
             check(["swin"], size)
+
+
+def test_bytes_of_the_papers_slices():
+    """256 x 256 x (4 fp32 channels + 1 label byte) each; 80 % of 100,000 synthetic ones and as many real ones."""
+    assert slice_bytes(PROFILES["paper"]) == 256 * 256 * 17
+    assert held_bytes(PROFILES["paper"]) == 160_000 * 256 * 256 * 17

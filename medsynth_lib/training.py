@@ -24,7 +24,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from .checkpoints import load_state, load_weights, save_state, save_weights, write_atomically
-from .ema import EMA
+from .ema import EMA, RAMP
 from .fingerprint import fingerprint
 from .method import Method, TrainingError
 from .progress import Progress
@@ -127,8 +127,11 @@ def fit(
     optimisers = method.to(fabric.device).optimisers()
     originals, averaged = method.parts(), method.averaged if method.averaged is not None else method.networks
     half_lives = [*([ema_images] if ema_images else []), *other_emas]
-    emas = {length: EMA({name: originals[name] for name in averaged}, length) for length in half_lives}
+    of_average = {name: originals[name] for name in averaged}
+    emas = {length: EMA(of_average, length) for length in half_lives}
     ema = emas.get(ema_images)
+    for length in other_emas:  # to compare with long ones they must be long: a share of the training may be asked for
+        emas[length].ramp = max(RAMP, length / total)
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])

@@ -271,3 +271,22 @@ def test_data_that_do_not_fit_on_the_gpu_wait_on_the_host(monkeypatch):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10_000))
         assert loop.data_home(tensors, gpu).type == home
     assert loop.data_home(tensors, torch.device("cpu")).type == "cpu"
+
+
+def test_a_long_average_is_a_long_one(tmp_path):
+    """A half-life of half the training is not cut to the 5 % of the images seen that keep early previews clean."""
+    torch.manual_seed(0)
+    half_lives = (5.0, 50.0)
+    fit(
+        Slope(), {"x": torch.ones(4, 1)}, tmp_path, images=100, batch_size=1, seed=0, ema_images=5.0, other_emas=(50.0,)
+    )
+    short, long = (
+        load_file(path / "weights.safetensors")["net.weight"].item() for path in (tmp_path, tmp_path / "ema-50")
+    )
+    w, expected = 0.0, dict.fromkeys(half_lives, 0.0)
+    for seen in range(1, 101):
+        w -= 0.1 * 2 * (w - 2)
+        for length in half_lives:
+            decay = 0.5 ** (1 / min(length, length / 100 * seen))
+            expected[length] = decay * expected[length] + (1 - decay) * w
+    assert (short, long) == pytest.approx(tuple(expected.values()), rel=1e-5) and long < short

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -44,6 +45,16 @@ def file_hash(path: Path) -> str:
 def write_json(path: Path, record: dict) -> None:
     """Write `record` as JSON, whole or not at all."""
     write_atomically(path, lambda part: part.write_text(json.dumps(record, indent=1), encoding="utf-8"))
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as a compressed .npz, whole or not at all."""
+
+    def write(part: Path) -> None:
+        with open(part, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_atomically(path, write)
 
 
 def save_state(path: Path, state: dict) -> None:

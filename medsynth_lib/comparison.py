@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from . import report
-from .checkpoints import CheckpointError, file_hash, write_atomically
+from .checkpoints import CheckpointError, file_hash, save_arrays
 from .data.slices import DataError, SliceSet
 from .fingerprint import package_hash
 from .method import TrainingError
@@ -104,16 +104,11 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
 
 
 def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) -> dict:
-    """All that a job's result depends on (`data`: see `data_hashes`); a result with another request is stale."""
+    """All that a job's result depends on (`data`: see `Run.data_hashes`); a result with another request is stale."""
     samples = {name: file_hash(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
     used = {name: getattr(sizes, name) for name in TRAINING}
     whole = {"job": asdict(job), "arm": asdict(arm), "sizes": used, "samples": samples, "code": code(), **data}
     return json.loads(json.dumps(whole))  # as it is read back
-
-
-def data_hashes(run: Run) -> dict[str, str]:
-    """What a result must have been made from: the run's slices and their split."""
-    return {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
 
 
 @cache
@@ -144,10 +139,10 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         _, hd95, nsd = surface_per_subject(
             found["predictions"], test.labels, test.subjects, test.spacing, tolerance=tolerance
         )
-        keep_predictions(run.folder / "predictions.npz", found["predictions"])
+        save_arrays(run.folder / "predictions.npz", labels=found["predictions"])
         per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
         run.finish(
-            request=request(job, arm, sizes, data_hashes(run), trained),
+            request=request(job, arm, sizes, run.data_hashes(), trained),
             subjects=found["subjects"],
             **{name: without_nan(values) for name, values in per_subject.items()},
             tolerance_mm=tolerance,
@@ -158,16 +153,6 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
 def without_nan(values: np.ndarray) -> list:
     """Nested lists in which "no value" is None, for JSON knows no NaN."""
     return np.where(np.isnan(values), None, values).tolist()
-
-
-def keep_predictions(path: Path, labels: np.ndarray) -> None:
-    """Write label maps uint8 [N, H, W], compressed, whole or not at all."""
-
-    def write(part: Path) -> None:
-        with open(part, "wb") as file:
-            np.savez_compressed(file, labels=labels)
-
-    write_atomically(path, write)
 
 
 def read(folder: Path, asked: dict) -> dict | None:
@@ -184,7 +169,7 @@ def read(folder: Path, asked: dict) -> dict | None:
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     """What every job of the run's plan found; those that are missing or stale are trained now, side by side."""
-    generators, sizes, data = report.trained_generators(run), run.settings.segmentation, data_hashes(run)
+    generators, sizes, data = report.trained_generators(run), run.settings.segmentation, run.data_hashes()
     known, planned = plan.arms(sizes, generators), plan.jobs(sizes, generators, segmenters)
 
     def look(job: Job) -> dict | None:

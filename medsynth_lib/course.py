@@ -25,11 +25,13 @@ NOTEBOOKS = {
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
     "08_translation_for_segmentation": (["00_data"], "alone"),
     "09_latent_diffusion": (["00_data"], "alone"),
+    "10_memorization": (["00_data"], "alone"),
     "11_rare_and_unlabelled": (["00_data"], "alone"),
+    "12_measures_measured": (["00_data"], "alone"),
 }
 # The generators that a notebook leaves (03_stylegan's: see the profile). One more here gets arms of its own in 06.
 TRAINED = {"01_vae": ("vae",), "02_dcgan": ("dcgan",), "05_ddpm": ("latent_diffusion", "edm")}
-COMPARISON = "06_segmentation"  # its trainings are jobs of their own
+COMPARISON, SWEEP = "06_segmentation", "10_memorization"  # their trainings are jobs of their own
 CORE = [name for name in NOTEBOOKS if name < "08"]
 
 

@@ -137,6 +137,31 @@ class RareSizes:
 
 
 @dataclass(frozen=True)
+class JudgingSizes:
+    """Notebooks 07 and 12."""
+
+    encoder_images: int  # seen by the encoder that is trained to judge
+    clean_sets: int  # of fresh people, by which 12 judges the measures
+    clean_people: int  # in each of them
+
+
+@dataclass(frozen=True)
+class MemorySizes:
+    """Notebook 10: many small trainings on slices averaged down to `size` pixels."""
+
+    size: int
+    people: tuple[int, ...]  # in the training sets; 0 = all
+    images: int  # images seen by each training
+    batch_size: int
+    seeds: int
+    remedied: int  # people in the trainings with a remedy
+    patch: int  # of the diffusion model
+    widths: tuple[int, ...]
+    levels: tuple[float, float]  # mean and deviation of ln(sigma) in training
+    looks: int  # samples by which each look is judged
+
+
+@dataclass(frozen=True)
 class TranslationSizes:
     """CycleGAN in notebooks 04 and 08, and the experiments of 08."""
 
@@ -190,6 +215,8 @@ class Profile:
     latent: LatentSizes
     spatial: SpatialSizes
     rare: RareSizes
+    judging: JudgingSizes
+    memory: MemorySizes
     segmentation: SegmentationSizes
     synthetic: int  # slices that each generator writes to disk
     bootstrap: int  # resamples of a confidence interval
@@ -212,6 +239,8 @@ PROFILES = {
         latent=LatentSizes(16, 1.0, 32, 1, 640, 16),
         spatial=SpatialSizes(64, 8, 2, 2, 64, 16, (8, 16), 1, False, (0.0, 1.4), 2, 2, 64, 16, 16, (16, 32)),
         rare=RareSizes(12, 6, 64, 64, (2, 4), 64, 8, 24),
+        judging=JudgingSizes(640, 2, 8),
+        memory=MemorySizes(32, (3, 0), 160, 16, 1, 3, 4, (16, 32), (0.0, 1.6), 24),
         segmentation=SegmentationSizes(
             20,
             8,
@@ -246,6 +275,8 @@ PROFILES = {
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
         rare=RareSizes(1_000, 100, 10_000, 16_000, (5, 20, 100), 20_000, 500, 240),
+        judging=JudgingSizes(30_000, 6, 60),
+        memory=MemorySizes(32, (5, 20, 80, 0), 16_000, 16, 2, 20, 4, (64, 96, 128), (0.0, 1.6), 250),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 2, plain=("edm",), studied="edm"),
         synthetic=1_440,
         bootstrap=2000,
@@ -267,6 +298,8 @@ PROFILES = {
             16_000, 32, 8, 2, 24_000, 32, (64, 96), 1, True, (0.0, 1.4), 3, 3, 16_000, 32, 256, (32, 64, 128)
         ),
         rare=RareSizes(1_000, 100, 10_000, 16_000, (5, 20, 100), 20_000, 500, 240),
+        judging=JudgingSizes(30_000, 6, 60),
+        memory=MemorySizes(32, (5, 20, 80, 0), 16_000, 16, 2, 20, 4, (64, 96, 128), (0.0, 1.6), 250),
         segmentation=SegmentationSizes(1_000, 16, (16, 32, 64, 128), 2e-3, 1),
         synthetic=1_440,
         bootstrap=2000,
@@ -303,6 +336,8 @@ PROFILES = {
             (64, 128, 256),
         ),
         rare=RareSizes(5_000, 100, 1_000_000, 1_000_000, (5, 20, 100), 200_000, 4_000, 2_000),
+        judging=JudgingSizes(300_000, 10, 60),
+        memory=MemorySizes(64, (5, 20, 80, 0), 500_000, 64, 3, 20, 2, (128, 192, 256), (0.0, 1.6), 1_000),
         segmentation=SegmentationSizes(
             4_000,
             32,
@@ -351,6 +386,8 @@ PROFILES = {
             (128, 256, 512),
         ),
         rare=RareSizes(5_000, 100, 3_000_000, 5_000_000, (5, 20, 100), 1_000_000, 10_000, 2_000),
+        judging=JudgingSizes(1_000_000, 10, 60),
+        memory=MemorySizes(128, (5, 20, 80, 0), 2_000_000, 64, 5, 20, 2, (128, 192, 256), (0.5, 1.6), 2_000),
         # Akbar et al.: 3.2e7 presentations in every arm, five generators, 22 arms, 10 trainings of each. They chose SGD
         # for the U-Net (lr 2e-2, momentum 0.99) and Swin-B with UPerNet; here it is AdamW, and MONAI's SwinUNETR.
         segmentation=SegmentationSizes(

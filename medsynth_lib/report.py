@@ -19,10 +19,14 @@ COLUMNS = (
     ("Dice synthetic", "dice_synthetic", "interval"),
     ("Dice both", "dice_both", "interval"),
     ("ratio synthetic/real", "dice_ratio", "interval"),
-    ("distance", "distance", "{:.2f}"),
-    ("its floor", "distance_floor", "{:.2f}"),
+    ("distance / floor: wavelets", "times_floor_wavelets", "{:.1f}"),
+    ("radiomics", "times_floor_radiomics", "{:.1f}"),
+    ("encoder", "times_floor_encoder", "{:.1f}"),
+    ("coverage / real", "coverage_ratio", "{:.2f}"),
     ("copies flagged %", "copies_flagged_percent", "{:.1f}"),
+    ("by cosine %", "cosine_flagged_percent", "{:.1f}"),
     ("expected %", "copies_expected_percent", "{:.1f}"),
+    ("membership AUC", "membership_auc", "interval"),
 )
 
 
@@ -41,7 +45,7 @@ def trained_generators(run: Run, names: tuple[str, ...] | None = None) -> dict[s
         if name not in found:
             raise ReportError(f"{run.root} holds no samples of {name!r}; known: {', '.join(found)}. Train it first.")
     found = {name: metrics for name, metrics in found.items() if names is None or name in names}
-    now = {"data_hash": run.slices().hash(), "split_hash": run.split().hash()}
+    now = run.data_hashes()
     for metrics in found.values():
         if any(metrics["run"][key] != value for key, value in now.items()):
             raise ReportError(f"{metrics['folder']} was made from other data than 00_data holds now; run it again.")
@@ -71,9 +75,17 @@ def notebook_metrics(run: Run, notebook: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def generator_record(metrics: dict, dice: dict | None, distance: dict, audit: dict) -> dict:
-    """One line of the report from what the notebooks measured; dice is None where the data have no masks."""
+def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: dict, controls: dict) -> dict:
+    """One line of the report from what the notebooks measured.
+
+    dice      None where the data have no masks
+    judged    what `judging.Judge.report` found; attacks: {name: what `membership.attack` found}
+    controls  "planted_copies_found_percent", "negative_control_percent": of the audit itself
+    "distance" and "distance_floor" are the Frechet distances in radiomics; "membership_auc" is the strongest attack's.
+    """
     training, dice = metrics["training"], dice or {}
+    distances, correlation, cosine = judged["distances"], judged["correlation"], judged["cosine"]
+    strongest = max(attacks.values(), key=lambda found: found["auc"])
     return {
         "generator": metrics["generator"],
         "parameters": training["parameters"],
@@ -84,8 +96,24 @@ def generator_record(metrics: dict, dice: dict | None, distance: dict, audit: di
         "train_device": f"{training['device']}, {training['threads']} thread(s)",
         "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
         **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},
-        **distance,
-        **audit,
+        "distances": distances,
+        **{f"times_floor_{name}": d["distance"] / d["distance_floor"] for name, d in distances.items()},
+        **{key: distances["radiomics"][key] for key in ("distance", "distance_floor")},
+        "diversity": judged["variety"],
+        "coverage_ratio": judged["variety"]["synthetic"]["coverage"] / judged["variety"]["real"]["coverage"],
+        "anatomy": judged["anatomy"],
+        "subgroups": judged["subgroups"],
+        "copies_flagged_percent": correlation["smooth"]["percent"],
+        "copies_ci95": correlation["smooth"]["ci95"],
+        "copies_flagged_percent_plain_null": correlation["plain"]["percent"],
+        "copies_expected_percent": correlation["expected_percent"],
+        "cosine_flagged_percent": cosine["percent"],
+        "cosine_ci95": cosine["ci95"],
+        "scores": judged["scores"],
+        "membership": attacks,
+        "membership_auc": {"mean": strongest["auc"], "ci95": strongest["auc_ci95"]},
+        "membership_control": strongest["control_auc_95"],
+        **controls,
         "masks": metrics["masks"],
     }
 

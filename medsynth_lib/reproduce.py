@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from .checkpoints import write_json
-from .course import COMPARISON, CORE, FOLDER, select, trained_by
+from .course import COMPARISON, CORE, FOLDER, SWEEP, select, trained_by
 from .data import registry
 from .profiles import MINUTES, profile
 from .progress import clock
@@ -51,8 +51,8 @@ def plan(names: list[str], profile_name: str, trainings: int = 0) -> str:
 def tell_failure(folder: Path, names: list[str]) -> None:
     """The notebook or training that failed, its last words, and where to look."""
     logs = [folder / name / "log.txt" for name in names]
-    if COMPARISON in names:
-        logs += sorted(folder.glob("arms/*/*/*/log.txt"))
+    for name, trainings in ((COMPARISON, "arms/*/*/*/log.txt"), (SWEEP, "memory/*/*/log.txt")):
+        logs += sorted(folder.glob(trainings)) if name in names else []
     for log in logs:
         if log.is_file() and not log.with_name("metrics.json").is_file():
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

@@ -108,6 +108,10 @@ class Run:
         self.slices()
         return Split.load(self.path("00_data") / "split.json")
 
+    def data_hashes(self) -> dict[str, str]:
+        """What a result must have been made from: the run's slices and their split."""
+        return {"data_hash": self.slices().hash(), "split_hash": self.split().hash()}
+
     def part(self, name: str) -> SliceSet:
         """The slices of "gen_train", "holdout" or "test"."""
         return self.split().part(self.slices(), name)
@@ -121,7 +125,7 @@ class Run:
 
     def record(self) -> dict:
         """Where these numbers come from: sizes, versions, device, commit, hashes, wall time."""
-        slices, split = self.slices(), self.split()
+        split = self.split()
         return {
             "notebook": self.notebook,
             "profile": self.profile,
@@ -132,8 +136,7 @@ class Run:
             "commit": commit(),
             "device": self.device,
             "threads": torch.get_num_threads(),
-            "data_hash": slices.hash(),
-            "split_hash": split.hash(),
+            **self.data_hashes(),
             "subjects": {part: len(getattr(split, part)) for part in PARTS},
             "wall_seconds": round(time.time() - self.started, 1),
         }

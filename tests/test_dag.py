@@ -16,7 +16,7 @@ from medsynth_lib import report
 from medsynth_lib.course import CORE
 from medsynth_lib.generators import GENERATORS
 from medsynth_lib.profiles import PROFILES
-from medsynth_lib.segmenters.plan import jobs
+from medsynth_lib.segmenters.plan import held_bytes, jobs
 
 SMOKE = PROFILES["smoke"].segmentation
 GENERATORS_OF_06 = SMOKE.compared
@@ -180,3 +180,4 @@ def test_the_cluster_profile_plans_the_same_jobs(house):
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(rf"^arm +{len(jobs(SMOKE, GENERATORS_OF_06))}$", done.stdout, re.M)
     assert "slurm_partition=gpu" in done.stdout
+    assert re.search(rf"mem_mb={4000 + 3 * held_bytes(PROFILES['smoke']) // 10**6}\b", done.stdout)

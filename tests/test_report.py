@@ -28,24 +28,43 @@ METRICS = {
     "masks": {},
 }
 DICE = {name: interval(0.8) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")}
-DISTANCE = {"distance": 4.0, "distance_floor": 2.0}
-AUDIT = {"copies_flagged_percent": 1.5, "copies_expected_percent": 1.0}
+AUDIT = {"percent": 1.5, "ci95": [0.4, 3.1]}
+JUDGED = {
+    "distances": {space: {"distance": 4.0, "distance_floor": 2.0} for space in ("wavelets", "radiomics", "encoder")},
+    "variety": {"synthetic": {"coverage": 0.3}, "real": {"coverage": 0.6}},
+    "anatomy": {},
+    "subgroups": {},
+    "correlation": {"smooth": AUDIT, "plain": AUDIT, "expected_percent": 1.0},
+    "cosine": AUDIT,
+    "scores": {},
+}
+ATTACKS = {
+    "distance": {"auc": 0.52, "auc_ci95": [0.45, 0.6], "control_auc_95": [0.4, 0.6]},
+    "density": {"auc": 0.61, "auc_ci95": [0.5, 0.7], "control_auc_95": [0.42, 0.59]},
+}
+CONTROLS = {"planted_copies_found_percent": {"exact": 100.0}, "negative_control_percent": 1.2}
+
+
+def record_of(dice=DICE):
+    return report.generator_record(METRICS, dice, JUDGED, ATTACKS, CONTROLS)
 
 
 def test_a_record_holds_what_the_report_promises():
-    record = report.generator_record(METRICS, DICE, DISTANCE, AUDIT)
+    record = record_of()
     promised = {key for _, key, _ in report.COLUMNS} | {"train_images"}
     assert promised <= record.keys()
+    assert record["times_floor_radiomics"] == 2 and record["coverage_ratio"] == 0.5
+    assert record["membership_auc"]["mean"] == 0.61 and record["membership_control"] == [0.42, 0.59]
 
 
 def test_data_without_masks_leave_dice_open():
-    record = report.generator_record(METRICS, None, DISTANCE, AUDIT)
+    record = record_of(dice=None)
     assert record["dice_ratio"] is None
     assert "| - |" in report.markdown_table([record])
 
 
 def test_table_prints_intervals(tmp_path, capsys):
-    records = [report.generator_record(METRICS, DICE, DISTANCE, AUDIT)]
+    records = [record_of()]
     run = {"profile": "smoke", "data": "phantom", "seed": 0}
     (tmp_path / "report.json").write_text(json.dumps({"run": run, "generators": records}))
     report.print_table(tmp_path)

@@ -19,7 +19,7 @@ from scipy.fft import dctn, idctn
 from scipy.ndimage import rotate
 
 from ..data.slices import SliceSet
-from .fidelity import shrink
+from .features import shrink
 from .statistics import binomial_interval
 
 SEARCH_SIDE = 32  # pixels: images are averaged down to this side for the search
@@ -149,7 +149,7 @@ def flagged(r: np.ndarray, cut: float) -> dict:
     return {"percent": 100 * count / len(r), "ci95": [100 * x for x in binomial_interval(count, len(r))], "n": len(r)}
 
 
-def _judge(r: np.ndarray, null: np.ndarray, subjects: np.ndarray, seed: int) -> dict:
+def judge(r: np.ndarray, null: np.ndarray, subjects: np.ndarray, seed: int) -> dict:
     """Cut of one null, what it flags, and how much both depend on which subjects were held out (bootstrap)."""
     rng, people = np.random.default_rng(seed), np.unique(subjects)
     own = [null[subjects == person] for person in people]
@@ -181,14 +181,17 @@ def negative_control(null: np.ndarray, subjects: np.ndarray, seed: int) -> dict:
     }
 
 
-def copy_audit(synthetic: np.ndarray, training: SliceSet, holdout: SliceSet, seed: int = 0, top: int = 8) -> dict:
+def copy_audit(
+    synthetic: np.ndarray, training: SliceSet, holdout: SliceSet, seed: int = 0, top: int = 8, softened=None
+) -> dict:
     """Share of synthetic images [N, C, H, W] above the cut, beside the 1 % that the cut flags by construction.
 
-    Two cuts: "plain" (held-out real images) and "smooth" (the same, blurred by "sigma_pixels" until they are no rougher
-    than the synthetic ones). The headline number is the one of the smooth null. Each with its binomial interval, the
-    cut's interval over held-out subjects and what is flagged at its ends. "roughness_ratio", synthetic to held-out:
-    well above 1 the samples are noisier than real images, noise may hide copies, and few flags say little.
-    "nearest_pairs": the `top` closest pairs. Arrays: "r", "r_null", "r_null_smooth", "nearest" (index into training).
+    Two cuts: "plain" (held-out real images) and "smooth", the headline: the same, blurred by "sigma_pixels" until they
+    are no rougher than the synthetic ones; or `softened`, the held-out images through the generator's own decoder,
+    whose blur is of another kind ("sigma_pixels" is None then). Each with its binomial interval, the cut's interval
+    over held-out subjects and what is flagged at its ends. "roughness_ratio", synthetic to held-out: well above 1 the
+    samples are noisier than real images, noise may hide copies, and few flags say little. "nearest_pairs": the `top`
+    closest pairs. Arrays: "r", "r_null", "r_null_smooth", "nearest" (index into training).
     Raises ValueError when a held-out subject is also a training subject, or when there is only one.
     """
     both = set(training.subjects) & set(holdout.subjects)
@@ -198,15 +201,15 @@ def copy_audit(synthetic: np.ndarray, training: SliceSet, holdout: SliceSet, see
         )
     r, nearest = best_correlation(synthetic, training.images)
     null, _ = best_correlation(holdout.images, training.images)
-    blurred, sigma = as_smooth_as(holdout.images, synthetic)
-    smooth, _ = best_correlation(blurred, training.images) if sigma else (null, None)
+    blurred, sigma = (softened, None) if softened is not None else as_smooth_as(holdout.images, synthetic)
+    smooth, _ = (null, None) if sigma == 0 else best_correlation(blurred, training.images)
     # The opposite, a null as noisy as the samples, would call the noise of an untrained network a copy: its cut sinks
     # to where any vague shape passes. So noise is only reported.
     ratio = roughness(synthetic) / max(roughness(holdout.images), 1e-12)
     order = np.argsort(r)[::-1][:top]
     return {
-        "plain": _judge(r, null, holdout.subjects, seed),
-        "smooth": {"sigma_pixels": sigma, **_judge(r, smooth, holdout.subjects, seed)},
+        "plain": judge(r, null, holdout.subjects, seed),
+        "smooth": {"sigma_pixels": sigma, **judge(r, smooth, holdout.subjects, seed)},
         "negative_control": negative_control(null, holdout.subjects, seed),
         "expected_percent": 100 * (1 - QUANTILE),
         "roughness_ratio": ratio,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..data.slices import SliceSet
 from .diversity import neighbour_measures
-from .fidelity import FeatureSpace, LayoutSpace, frechet_distance
+from .features import FeatureSpace, LayoutSpace
+from .fidelity import frechet_distance
 
 
 def against(training: SliceSet, holdout: SliceSet, seed: int, n: int = 256):

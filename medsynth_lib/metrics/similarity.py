@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from .fidelity import BACKGROUND
+from .features import BACKGROUND
 from .statistics import per_subject
 
 RANGE = 2.0  # grey values go from -1 to 1

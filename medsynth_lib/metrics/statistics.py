@@ -112,3 +112,17 @@ def binomial_interval(successes: int, n: int) -> list[float]:
         raise ValueError(f"{successes} of {n} is not a share; count again.")
     result = stats.binomtest(int(successes), int(n)).proportion_ci(0.95, method="exact")
     return [float(result.low), float(result.high)]
+
+
+def spearman_interval(first, second) -> dict:
+    """Spearman's rank correlation of two arrays [N] with its 95 % interval by Fisher's z: {"rho", "ci95", "n"}.
+
+    The variance of z is (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000). ValueError for fewer than four pairs.
+    """
+    (a, b), _ = _complete(first, second)
+    if len(a) < 4:
+        raise ValueError(f"{len(a)} pairs; an interval of a rank correlation needs at least four.")
+    rho = float(stats.spearmanr(a, b).statistic)
+    half = 1.96 * np.sqrt((1 + rho**2 / 2) / (len(a) - 3))
+    z = np.arctanh(np.clip(rho, -0.999999, 0.999999))
+    return {"rho": rho, "ci95": [float(np.tanh(z - half)), float(np.tanh(z + half))], "n": len(a)}

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..metrics.fidelity import BACKGROUND
+from ..metrics.features import BACKGROUND
 
 
 def uniform(n: int, low: float, high: float, device) -> Tensor:
     return torch.rand(n, device=device) * (high - low) + low
 
 
-def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Random affine, left-right flip, gain, offset, gamma and noise of {"images" [B,C,H,W], "labels" [B,H,W]}.
-
-    Ranges follow the nnU-Net-like set of Akbar et al. (rotation, scaling 0.9-1.1, gamma, noise), with +-15 degrees.
-    """
+def moved(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Random turns (+-15 degrees), scales (0.9-1.1), shifts and left-right flips of images and labels alike."""
     images, labels = batch["images"], batch["labels"]
     b, device = len(images), images.device
     angle = uniform(b, -math.pi / 12, math.pi / 12, device)
@@ -32,15 +29,23 @@ def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     # Padding with the border value keeps a black background black and an anatomical crop anatomical.
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return {"images": images, "labels": labels[:, 0].to(torch.uint8)}
 
-    shape = (b, images.shape[1], 1, 1)
+
+def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Random affine, left-right flip, gain, offset, gamma and noise of {"images" [B,C,H,W], "labels" [B,H,W]}.
+
+    Ranges follow the nnU-Net-like set of Akbar et al. (rotation, scaling 0.9-1.1, gamma, noise), with +-15 degrees.
+    """
+    batch = moved(batch)
+    images, (b, c) = batch["images"], batch["images"].shape[:2]
+    device, shape = images.device, (b, c, 1, 1)
     unit = (images.clamp(-1, 1) + 1) / 2
-    unit = unit ** uniform(b * shape[1], 0.8, 1.25, device).view(shape)
-    unit = unit * uniform(b * shape[1], 0.85, 1.15, device).view(shape)
+    unit = unit ** uniform(b * c, 0.8, 1.25, device).view(shape)
+    unit = unit * uniform(b * c, 0.85, 1.15, device).view(shape)
     noise = torch.randn_like(unit) * uniform(b, 0.0, 0.03, device).view(b, 1, 1, 1)
     foreground = unit > 1e-3  # rounding in grid_sample is no foreground
-    images = torch.where(foreground, unit + noise, unit).clamp(0, 1) * 2 - 1
-    return {"images": images, "labels": labels[:, 0].to(torch.uint8)}
+    return {"images": torch.where(foreground, unit + noise, unit).clamp(0, 1) * 2 - 1, "labels": batch["labels"]}
 
 
 def random_tones(batch: dict[str, Tensor], points: int = 6) -> dict[str, Tensor]:

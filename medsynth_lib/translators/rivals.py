@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import match_histograms
 
-from ..metrics.fidelity import BACKGROUND
+from ..metrics.features import BACKGROUND
 
 
 def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -173,3 +173,15 @@ def test_a_subject_on_both_sides_nan_and_a_lonely_subject_raise_a_sentence():
         best_correlation(TRAIN.images[..., :16], TRAIN.images)
     with pytest.raises(ValueError, match="one subject"):
         negative_control(np.ones(4), np.zeros(4), 0)
+
+
+def test_the_generators_own_softness_may_be_the_null():
+    """Held-out people through a crude decoder (block means): samples that are as crude are honest by it."""
+
+    def crude(images):
+        return np.repeat(np.repeat(images.reshape(-1, 1, 8, 4, 8, 4).mean((3, 5)), 4, axis=2), 4, axis=3)
+
+    samples = crude(people(200, 7, "n").images)
+    audit = copy_audit(samples, TRAIN, HOLDOUT, softened=crude(HOLDOUT.images))
+    assert audit["smooth"]["sigma_pixels"] is None and audit["smooth"]["percent"] < 5
+    assert audit["smooth"]["cut"] != audit["plain"]["cut"]

@@ -11,6 +11,7 @@ from medsynth_lib.metrics.statistics import (
     paired_difference,
     paired_ratio,
     per_subject,
+    spearman_interval,
     wilcoxon_holm,
 )
 
@@ -127,3 +128,18 @@ def test_the_binomial_interval_solves_its_defining_equations(successes, n):
 def test_each_subject_counts_once_in_order_of_appearance():
     assert per_subject([1.0, 5.0, 3.0], ["b", "a", "b"]).tolist() == [2.0, 5.0]
     assert per_subject(np.arange(6.0).reshape(3, 2), ["a", "a", "b"]).tolist() == [[1.0, 2.0], [4.0, 5.0]]
+
+
+def test_spearman_with_an_interval_that_covers():
+    """Of 300 pairs of ten correlated normals, about 95 % of the intervals hold the rank correlation of the law."""
+    rng, rho = np.random.default_rng(0), 0.6
+    truth = 6 / np.pi * np.arcsin(rho / 2)
+    hits = 0
+    for _ in range(300):
+        a = rng.normal(0, 1, 10)
+        found = spearman_interval(a, rho * a + np.sqrt(1 - rho**2) * rng.normal(0, 1, 10))
+        hits += found["ci95"][0] < truth < found["ci95"][1]
+    assert 270 <= hits <= 297
+    assert spearman_interval(range(6), range(6))["rho"] == pytest.approx(1)
+    with pytest.raises(ValueError, match="at least four"):
+        spearman_interval([1, 2, 3], [1, 2, 3])

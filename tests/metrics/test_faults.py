@@ -1,0 +1,57 @@
+"""Planted faults do what they say, and leave the rest as it was."""
+
+import numpy as np
+import pytest
+
+from medsynth_lib.data.slices import SliceSet
+from medsynth_lib.metrics.faults import TORN, faults, lesions
+
+
+def slices(n, seed, name="s"):
+    rng = np.random.default_rng(seed)
+    images = rng.uniform(-1, 1, (n, 2, 32, 32)).astype(np.float32)
+    labels = np.zeros((n, 32, 32), np.uint8)
+    for i in range(n):
+        labels[i, 16 : 16 + i % 8, 10:18] = 1
+    return SliceSet(
+        images, [f"{name}{i}" for i in range(n)], labels, channels=("a", "b"), label_names=("background", "lesion")
+    )
+
+
+CLEAN, TRAIN = slices(80, 0), slices(40, 1, "t")
+
+
+def planted(name):
+    return faults(TRAIN)[name](CLEAN, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", faults(TRAIN))
+def test_a_fault_keeps_the_number_of_slices_and_is_a_valid_set(name):
+    assert len(planted(name)) == len(CLEAN)
+    assert not np.array_equal(planted(name).images, CLEAN.images)
+    again = faults(TRAIN)[name](CLEAN, np.random.default_rng(0))
+    assert np.array_equal(again.images, planted(name).images)
+
+
+def test_blur_and_noise_keep_labels_and_move_the_variance():
+    assert planted("blur").images.var() < CLEAN.images.var() < planted("noise").images.var() + 0.05
+    for name in ("blur", "noise"):
+        assert np.array_equal(planted(name).labels, CLEAN.labels)
+
+
+def test_a_quarter_is_torn_in_the_middle_only():
+    change = np.abs(planted("wrong anatomy").images - CLEAN.images)
+    assert (change.max((1, 2, 3)) > 1e-3).sum() == round(TORN * len(CLEAN))
+    assert change[..., 12:20, 12:20].mean() > 2 * change[..., :3, :3].mean()
+
+
+def test_a_mode_is_gone_and_the_law_of_sizes_is_another():
+    least = np.quantile(lesions(CLEAN), 1 / 3)
+    assert lesions(planted("dropped mode")).min() > least
+    assert lesions(planted("lesion sizes")).mean() > 1.2 * lesions(CLEAN).mean()
+
+
+def test_five_percent_are_copies():
+    images = planted("copies, exact").images
+    copied = [any(np.array_equal(x, t) for t in TRAIN.images) for x in images]
+    assert sum(copied) == round(0.05 * len(CLEAN))

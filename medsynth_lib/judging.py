@@ -149,10 +149,10 @@ class Judge:
         }
 
 
-def responses(judge: Judge, clean: dict[str, SliceSet], faults: dict[str, Callable], seed: int) -> dict:
+def responses(judge: Judge, clean: list[SliceSet], faults: dict[str, Callable], seed: int) -> dict:
     """What every measure says of clean sets and of the same sets with each fault.
 
-    clean   {name: slices of real people whom the judge does not know}: what a perfect generator would draw
+    clean   slices of real people whom the judge does not know: what a perfect generator would draw
     faults  see `metrics.faults.faults`
     Returns {"clean": {measure: [value per set]}, "faults": {fault: {measure: [value per set]}}}.
     """
@@ -162,9 +162,8 @@ def responses(judge: Judge, clean: dict[str, SliceSet], faults: dict[str, Callab
         rows = [judge.measures(slices) for slices in sets]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    sets = list(clean.values())
-    planted = {name: values([plant(slices, rng) for slices in sets]) for name, plant in faults.items()}
-    return {"clean": values(sets), "faults": planted}
+    planted = {name: values([plant(slices, rng) for slices in clean]) for name, plant in faults.items()}
+    return {"clean": values(clean), "faults": planted}
 
 
 def z_scores(found: dict) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from . import sweep_plan
 from .checkpoints import write_json
 from .course import COMPARISON, CORE, FOLDER, SWEEP, select, trained_by
 from .data import registry
@@ -29,16 +30,17 @@ def snakemake(folder: Path, cores: int, *more: str, quiet: str = "all") -> list[
     return [*command, "--quiet", quiet, *more]
 
 
-def plan(names: list[str], profile_name: str, trainings: int = 0) -> str:
-    """What runs and for how long, as far as it was measured; `trainings` of the comparison are jobs of their own."""
+def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
+    """What runs and for how long, as far as it was measured; `trainings`: how many are jobs of their own, by notebook."""
     minutes = [MINUTES[profile_name].get(name) for name in names]
     known = [m for m in minutes if m is not None]
     lines = [
         f"  {name:18s} {'about ' + format(m, 'g') + ' min' if m is not None else 'not measured yet'}"
         for name, m in zip(names, minutes, strict=True)
     ]
-    if trainings:
-        lines.append(f"  ({COMPARISON}: with its {trainings} trainings, each a job of its own)")
+    lines += [
+        f"  ({name}: with its {count} trainings, each a job of its own)" for name, count in trainings.items() if count
+    ]
     total = MINUTES[profile_name].get("together")
     if total is not None and set(names) >= set(CORE):
         end = time.strftime("%H:%M", time.localtime(time.time() + 60 * total))
@@ -105,7 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(estimate(settings, generators, jobs), flush=True)
             return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet="rules")).returncode
         print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
-        print(plan(names, asked.profile, len(jobs)), flush=True)
+        swept = len(sweep_plan.cases(settings.memory)) if SWEEP in names else 0
+        print(plan(names, asked.profile, {COMPARISON: len(jobs), SWEEP: swept}), flush=True)
         if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over
             subprocess.run(snakemake(folder, asked.cores, "--unlock"), check=True)
         started = time.monotonic()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsynth_lib.data.phantom import simulate
-from medsynth_lib.judging import Judge, equal_mix, responses, train_encoder
+from medsynth_lib.judging import Judge, equal_mix, responses, train_encoder, z_scores
 from medsynth_lib.metrics.faults import faults
 
 
@@ -24,7 +24,7 @@ def judge(parts, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(judge, parts):
-    return responses(judge, {"fresh": parts[2]}, faults(parts[0], share=0.1), seed=0)
+    return responses(judge, [parts[2]], faults(parts[0], share=0.1), seed=0)
 
 
 def test_the_mix_holds_equally_many_people_of_both(parts):
@@ -72,3 +72,14 @@ def test_the_report_has_a_floor_for_everything(judge, parts):
     assert found["anatomy"]["synthetic"].keys() == found["anatomy"]["real"].keys()
     assert found["scores"]["synthetic"].keys() == found["scores"]["unseen_people"].keys()
     assert found["cosine"]["percent"] < 10 and found["correlation"]["plain"]["percent"] < 10
+
+
+def test_z_scores_are_changes_in_deviations_of_the_clean_sets():
+    found = {
+        "clean": {"a": [1.0, 2.0, 3.0], "still": [5.0, 5.0, 5.0]},
+        "faults": {
+            "blur": {"a": [3.0, 4.0, 5.0], "still": [5.0, 5.0, 5.0]},
+            "noise": {"a": [1.0, 2.0, 3.0], "still": [6.0, 6.0, 6.0]},
+        },
+    }
+    assert z_scores(found) == {"blur": {"a": 2.0, "still": 0.0}, "noise": {"a": 0.0, "still": np.inf}}

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import gaussian_kde, rankdata
+from scipy.stats import gaussian_kde
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from .neighbours import nearest
@@ -24,9 +25,8 @@ LEVELS = (0.3, 0.6, 1.2)  # noise, in deviations of the data, at which a diffusi
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
     """Area under the ROC curve of scores [N] and [M]: the chance that a member's score is the higher one."""
-    ranks = rankdata(np.concatenate([members, others]))
-    n, m = len(members), len(others)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    truth = np.repeat([True, False], [len(members), len(others)])
+    return float(roc_auc_score(truth, np.concatenate([members, others])))
 
 
 def found_at(members: np.ndarray, others: np.ndarray, rate: float = FALSE_ALARMS) -> float:

@@ -13,14 +13,15 @@ FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
 # notebook: (notebooks it needs, what it does: "generator" trains some that 06 and 07 judge and, like "training", runs
-# beside others on half of the cores, where batches are too small for more; "alone" takes them all)
+# beside others on half of the cores, where batches are too small for more; "alone" takes them all, and so does a
+# "generator alone", whose own trainings run side by side)
 NOTEBOOKS = {
     "00_data": ([], "alone"),
     "01_vae": (["00_data"], "generator"),
     "02_dcgan": (["00_data"], "generator"),
     "03_stylegan": (["00_data"], "generator"),
     "04_cyclegan": (["00_data"], "training"),
-    "05_ddpm": (["00_data", "01_vae"], "generator"),
+    "05_ddpm": (["00_data", "01_vae"], "generator alone"),
     "06_segmentation": (["00_data", GENERATORS], "alone"),
     "07_evaluation": (["06_segmentation", GENERATORS], "alone"),
     "08_translation_for_segmentation": (["00_data"], "alone"),
@@ -64,11 +65,11 @@ def trained_by(name: str, settings: Profile) -> tuple[str, ...]:
 
 
 def is_generator(name: str) -> bool:
-    return NOTEBOOKS[name][1] == "generator"
+    return NOTEBOOKS[name][1].startswith("generator")
 
 
 def runs_beside_others(name: str) -> bool:
-    return NOTEBOOKS[name][1] != "alone"
+    return not NOTEBOOKS[name][1].endswith("alone")
 
 
 def needs(name: str, selected: list[str]) -> list[str]:

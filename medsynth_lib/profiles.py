@@ -417,11 +417,10 @@ PROFILES["family"] = replace(
     segmentation=replace(demo.segmentation, seeds=1, plain=(), studied=""),
 )
 
-# Minutes per notebook on 2 slow CPU cores (45-70 GFLOP/s together; a recent laptop is several times faster). Measured
-# there: 00, 02, 07. Measured on a machine 1.7 times as fast, and scaled: 01, 03, 04, 08 and 09 (13 and 9 minutes there
-# on both cores). 05 and 11 (34 and 36 minutes there on one core) and 06 are estimates from parts measured on that one.
-# 01 to 05 run side by side on one core each.
-# "together" is the core. Empty where nobody has measured yet.
+# Minutes per notebook on 2 CPU cores of a rented server (110 images/s in `make bench`; slow ones take up to twice as
+# long, a recent laptop less). Measured alone on both cores: 05, 06 with its trainings, 07, 08, 09, 10 with its
+# trainings, 12; on one core beside others: 01 to 04; 11 on one core, halved where its parts run side by side. 01 to 04
+# run side by side on one core each. "together" is the core, a sum of these parts. Empty where nobody measured yet.
 MINUTES: dict[str, dict[str, float]] = {
     "smoke": {
         "00_data": 0.5,
@@ -434,22 +433,26 @@ MINUTES: dict[str, dict[str, float]] = {
         "07_evaluation": 0.3,
         "08_translation_for_segmentation": 0.3,
         "09_latent_diffusion": 0.3,
+        "10_memorization": 0.5,
         "11_rare_and_unlabelled": 0.4,
-        "together": 2.5,
+        "12_measures_measured": 0.4,
+        "together": 3,
     },
     "demo": {
         "00_data": 1,
-        "01_vae": 12,
-        "02_dcgan": 6,
-        "03_stylegan": 9,
-        "04_cyclegan": 14,
-        "05_ddpm": 60,
-        "06_segmentation": 14,
+        "01_vae": 10,
+        "02_dcgan": 4,
+        "03_stylegan": 6,
+        "04_cyclegan": 9,
+        "05_ddpm": 19,
+        "06_segmentation": 15,
         "07_evaluation": 2,
-        "08_translation_for_segmentation": 24,
-        "09_latent_diffusion": 17,
-        "11_rare_and_unlabelled": 37,
-        "together": 80,
+        "08_translation_for_segmentation": 13,
+        "09_latent_diffusion": 9,
+        "10_memorization": 18,
+        "11_rare_and_unlabelled": 22,
+        "12_measures_measured": 5,
+        "together": 52,
     },
     "reference": {},
     "gpu": {},

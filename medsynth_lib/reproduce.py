@@ -31,7 +31,7 @@ def snakemake(folder: Path, cores: int, *more: str, quiet: str = "all") -> list[
 
 
 def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
-    """What runs and for how long, as far as it was measured; `trainings`: how many are jobs of their own, by notebook."""
+    """What runs and for how long, as far as was measured; `trainings`: how many are jobs of their own, by notebook."""
     minutes = [MINUTES[profile_name].get(name) for name in names]
     known = [m for m in minutes if m is not None]
     lines = [

@@ -105,8 +105,9 @@ def subgroups(synthetic: SliceSet, training: SliceSet, holdout: SliceSet, covere
     """
     real, drawn = by_lesion(holdout, training), by_lesion(synthetic, training)
     low, high = np.quantile(holdout.levels, [1 / 3, 2 / 3])
-    real["low slices"], real["high slices"] = holdout.levels <= low, holdout.levels > high
-    real["middle slices"] = ~(real["low slices"] | real["high slices"])
+    real["low slices"] = holdout.levels <= low
+    real["middle slices"] = (holdout.levels > low) & (holdout.levels <= high)
+    real["high slices"] = holdout.levels > high
     return {
         name: {
             "share of real slices": float(group.mean()),

@@ -3,21 +3,13 @@
 import json
 
 import numpy as np
+from test_release import RUN as OF_RELEASE
 from test_report import record_of
 
 from medsynth_lib import cards
 from medsynth_lib.data.slices import SliceSet
 
-RUN = {
-    "profile": "smoke",
-    "data": "phantom",
-    "seed": 0,
-    "commit": "c0ffee",
-    "data_hash": "d1",
-    "split_hash": "s1",
-    "versions": {"torch": "2"},
-    "subjects": {"gen_train": 6, "holdout": 2, "test": 5},
-}
+RUN = {**OF_RELEASE, "subjects": {"gen_train": 6, "holdout": 2, "test": 5}}
 SLICES = SliceSet(
     np.zeros((4, 1, 8, 8), np.float32),
     ["a", "a", "b", "b"],

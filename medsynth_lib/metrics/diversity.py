@@ -8,6 +8,7 @@ from monai.metrics import MultiScaleSSIMMetric
 from scipy.spatial.distance import cdist, pdist
 
 from .fidelity import checked
+from .neighbours import nearest
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first (Wang et al. 2003)
 KERNEL = 7  # pixels of its window
@@ -23,7 +24,7 @@ def radii(points: np.ndarray, k: int) -> np.ndarray:
 def covered(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:
     """Which real points [N, D] have a synthetic one nearer than their k-th nearest real neighbour: bool [N]."""
     checked(real, synthetic)
-    return (cdist(real, synthetic) < radii(real, k)[:, None]).any(1)
+    return nearest(real, synthetic)[0] < radii(real, k)
 
 
 def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:

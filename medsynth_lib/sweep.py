@@ -35,7 +35,7 @@ from .turn import own_turn
 from .workers import side_by_side
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
-PAIRS = 8  # nearest pairs that are kept as pictures
+PAIRS = 8  # nearest pairs that are kept as pictures, of different training slices
 
 
 def small(slices: SliceSet, size: int) -> SliceSet:
@@ -122,13 +122,11 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
             monitor=watch(own, holdout, run.seed_of("look"), sizes.looks),
         )
         images = method.sample(2 * sizes.looks, run.seed_of("end"))[0].cpu().numpy()
-        audit = copy_audit(images, own, holdout, run.seed_of("audit"), top=PAIRS)
-        pairs = audit["nearest_pairs"]
-        save_arrays(
-            run.folder / "nearest.npz",
-            drawn=images[[pair["synthetic"] for pair in pairs]],
-            training=own.images[[pair["training"] for pair in pairs]],
-        )
+        audit = copy_audit(images, own, holdout, run.seed_of("audit"))
+        order = np.argsort(-audit["r"])
+        _, first = np.unique(audit["nearest"][order], return_index=True)  # every training slice once, at its closest
+        pairs = order[np.sort(first)][:PAIRS]
+        save_arrays(run.folder / "nearest.npz", drawn=images[pairs], training=own.images[audit["nearest"][pairs]])
         lines = (run.folder / "monitor.jsonl").read_text(encoding="utf-8").splitlines()
         run.finish(
             request=request(case, run.settings, run.data_hashes()),
@@ -176,7 +174,7 @@ def results(run: Run) -> dict[Case, dict]:
 
 
 def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn pictures and their nearest training slices, the closest first: two arrays [PAIRS, C, H, W]."""
+    """Drawn pictures and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
     with np.load(result["folder"] / "nearest.npz", allow_pickle=False) as stored:
         return stored["drawn"], stored["training"]
 

@@ -84,7 +84,8 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
     assert found["people"] == 3 and found["training"]["images"] == 96
     assert len(found["looks"]) >= 5 and {"smooth_percent", "plain_percent", "recall"} <= found["looks"][-1].keys()
     drawn, real = sweep.nearest(found)
-    assert drawn.shape == real.shape == (sweep.PAIRS, 4, 32, 32)
+    assert drawn.shape == real.shape and 1 <= len(real) <= sweep.PAIRS and real.shape[1:] == (4, 32, 32)
+    assert len(np.unique(real, axis=0)) == len(real), "different training slices"
     stored = json.loads((found["folder"] / "metrics.json").read_text())
     stored["request"]["code"] = "other"
     (found["folder"] / "metrics.json").write_text(json.dumps(stored))

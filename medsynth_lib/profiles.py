@@ -449,7 +449,7 @@ MINUTES: dict[str, dict[str, float]] = {
         "07_evaluation": 2,
         "08_translation_for_segmentation": 13,
         "09_latent_diffusion": 9,
-        "10_memorization": 18,
+        "10_memorization": 20,
         "11_rare_and_unlabelled": 22,
         "12_measures_measured": 5,
         "together": 52,

@@ -45,13 +45,13 @@ def by_density_ratio(synthetic: np.ndarray, reference: np.ndarray, rows: np.ndar
 
     reference [R, D]: real people who are neither judged nor trained on. Where both are dense anybody may be; a member
     is betrayed by places where only the generator is. Both densities are Gaussian kernels on the same principal
-    components of synthetic and reference rows together. ValueError for fewer rows than a density needs.
+    components of synthetic and reference rows together, `dimensions` or, of few rows, one for every two. ValueError
+    for fewer than four rows.
     """
     least = min(len(synthetic), len(reference))
-    if least < 2 * dimensions:
-        raise ValueError(
-            f"{least} rows are too few for a density of {dimensions} dimensions; give more, or fewer dimensions."
-        )
+    if least < 4:
+        raise ValueError(f"{least} rows are too few for a density; give at least four of samples and of reference.")
+    dimensions = min(dimensions, least // 2)
     both = np.concatenate([synthetic, reference])
     mean = both.mean(0)
     _, _, directions = np.linalg.svd(both - mean, full_matrices=False)

@@ -16,7 +16,7 @@ from medsynth_lib import report
 from medsynth_lib.course import CORE
 from medsynth_lib.generators import GENERATORS
 from medsynth_lib.profiles import PROFILES
-from medsynth_lib.segmenters.plan import held_bytes, jobs
+from medsynth_lib.segmenters.plan import folder_name, held_bytes, jobs
 
 SMOKE = PROFILES["smoke"].segmentation
 GENERATORS_OF_06 = SMOKE.compared
@@ -80,11 +80,14 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     made = {path: path.stat().st_mtime for path in found if path.stat().st_mtime < time.time() - 2}  # and so noted
     assert {folder / "00_data" / "metrics.json", folder / "05_ddpm" / "metrics.json"} <= made.keys()
     assert not (folder / "06_segmentation" / "metrics.json").is_file()
+    planned = jobs(SMOKE, GENERATORS_OF_06)
+    missing = [job for job in planned if not (folder / job.path / "metrics.json").is_file()]
     done = run(house)
     assert done.returncode == 0, done.stdout[-4000:]
     assert all(path.stat().st_mtime == then for path, then in made.items()), "what was finished is kept"
-    assert "[real_+_edm 0] " in done.stdout and "are missing and made now" not in done.stdout
-    assert len(list(folder.glob("arms/*/*/*/metrics.json"))) == len(jobs(SMOKE, GENERATORS_OF_06))
+    assert missing and all(f"[{folder_name(job.arm)} {job.k}] " in done.stdout for job in missing)
+    assert "are missing and made now" not in done.stdout
+    assert len(list(folder.glob("arms/*/*/*/metrics.json"))) == len(planned)
     assert "ratio synthetic/real" in done.stdout and str(folder / "report.html") in done.stdout
 
     written = json.loads((folder / "report.json").read_text())

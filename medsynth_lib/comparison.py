@@ -31,7 +31,7 @@ from .segmenters.arms import both, fitted, keep_apart, measured, pooled, some_su
 from .segmenters.augment import augment
 from .segmenters.plan import Arm, Job, folder_name
 from .turn import own_turn
-from .workers import side_by_side
+from .workers import completed
 
 TRAINING = ("steps", "batch_size", "channels", "learning_rate", "swin", "validation")  # sizes that change a training
 
@@ -175,13 +175,8 @@ def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     def look(job: Job) -> dict | None:
         return read(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
 
-    found = {job: look(job) for job in planned}
     where = (run.profile, run.data, run.seed, list(generators))
-    missing = {job.path: partial(measure, job, *where) for job in planned if not found[job]}
-    if missing:
-        print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
-        side_by_side(missing)
-    return {job: found[job] or look(job) for job in planned}
+    return completed(planned, look, lambda job: partial(measure, job, *where))
 
 
 def predictions(result: dict) -> np.ndarray:

@@ -78,19 +78,27 @@ class Judge:
 
     @cached_property
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coarse pictures of training and holdout: two tables [., 12] in intensity units."""
         return self.layout(self.training.images), self.layout(self.holdout.images)
 
     @cached_property
     def embedded(self) -> tuple[np.ndarray, np.ndarray]:
+        """The encoder's features of training and holdout: two tables [., D], rows of length 1."""
         return self.embed(self.training.images), self.embed(self.holdout.images)
 
     @cached_property
+    def anatomy_of_holdout(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Where training tissue is parted into thirds [C, 2], and the holdout's measures by these cuts."""
+        cuts = anatomy.tissue_cuts(self.training)
+        return cuts, anatomy.measures(self.holdout, cuts)
+
+    @cached_property
     def null(self) -> np.ndarray:
-        """Best correlation of every held-out slice with a training slice."""
+        """Best correlation of every held-out slice with a training slice: [N]."""
         return memorization.best_correlation(self.holdout.images, self.training.images)[0]
 
     def measures(self, synthetic: SliceSet) -> dict[str, float]:
-        """One number per measure. Distances grow with the fault, "coverage" to "pairwise distance" fall."""
+        """One number per measure: distances (0 = alike), shares, percents and scores, as their functions have them."""
         found = {}
         for name, space in self.spaces.items():
             cloud = space(synthetic.images)
@@ -109,8 +117,8 @@ class Judge:
 
     def anatomy(self, synthetic: SliceSet) -> dict[str, float]:
         """Wasserstein distances to the holdout: lesion size, lesion place, tissue (means over their measures)."""
-        cuts = anatomy.tissue_cuts(self.training)
-        found = anatomy.wasserstein(anatomy.measures(synthetic, cuts), anatomy.measures(self.holdout, cuts))
+        cuts, real = self.anatomy_of_holdout
+        found = anatomy.wasserstein(anatomy.measures(synthetic, cuts), real)
         groups = {
             "lesion size": [name for name in found if name.startswith("area") or name == "slices with lesion"],
             "lesion place": [name for name in found if name.startswith("lesion, ")],
@@ -128,11 +136,10 @@ class Judge:
             name: distance_with_floor(space(synthetic.images), *self.clouds[name], people, self.seed)
             for name, space in self.spaces.items()
         }
-        variety = diversity_with_ceiling(self.layout(synthetic.images), *self.coarse, self.seed)
+        coarse = self.layout(synthetic.images)
+        variety = diversity_with_ceiling(coarse, *self.coarse, self.seed)
         sets = {"synthetic": synthetic, "real": self.holdout}
-        groups = anatomy.subgroups(
-            synthetic, self.training, self.holdout, covered(self.coarse[1], self.layout(synthetic.images))
-        )
+        groups = anatomy.subgroups(synthetic, self.training, self.holdout, covered(self.coarse[1], coarse))
         variety["ms_ssim"] = {name: ms_ssim_of_pairs(s.images, s.subjects, self.seed) for name, s in sets.items()}
         return {
             "distances": distances,

@@ -110,7 +110,8 @@ class Run:
 
     def data_hashes(self) -> dict[str, str]:
         """What a result must have been made from: the run's slices and their split."""
-        return {"data_hash": self.slices().hash(), "split_hash": self.split().hash()}
+        slices = self.slices()  # makes the split, too
+        return {"data_hash": slices.hash(), "split_hash": Split.load(self.path("00_data") / "split.json").hash()}
 
     def part(self, name: str) -> SliceSet:
         """The slices of "gen_train", "holdout" or "test"."""

@@ -32,7 +32,7 @@ from .segmenters.augment import moved
 from .sweep_plan import THINNED, Case, case_of, cases
 from .training import fit
 from .turn import own_turn
-from .workers import side_by_side
+from .workers import completed
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
 PAIRS = 8  # nearest pairs that are kept as pictures, of different training slices
@@ -165,12 +165,7 @@ def results(run: Run) -> dict[Case, dict]:
             else None
         )
 
-    found = {case: look(case) for case in planned}
-    missing = {c.path: partial(measure, c, run.profile, run.data, run.seed) for c in planned if not found[c]}
-    if missing:
-        print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
-        side_by_side(missing)
-    return {case: found[case] or look(case) for case in planned}
+    return completed(planned, look, lambda case: partial(measure, case, run.profile, run.data, run.seed))
 
 
 def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 import torch
@@ -29,6 +29,20 @@ def side_by_side(jobs: dict[str, Callable[[], Any]]) -> dict[str, Any]:
     with parallel_config(backend="loky", inner_max_num_threads=1):
         calls = (delayed(_in_a_process)(name, job, os.getpid(), exact) for name, job in jobs.items())
         return dict(zip(jobs, Parallel(n_jobs=workers, max_nbytes=None)(calls), strict=True))
+
+
+def completed(planned: Iterable, look: Callable, work: Callable) -> dict:
+    """{job: what `look(job)` finds}; where that is None, `work(job)` is done first, side by side. Jobs have a `path`.
+
+    work   job -> a function without arguments that leaves behind what `look` reads
+    """
+    planned = list(planned)
+    found = {job: look(job) for job in planned}
+    missing = {job.path: work(job) for job in planned if not found[job]}
+    if missing:
+        print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
+        side_by_side(missing)
+    return {job: found[job] or look(job) for job in planned}
 
 
 def _in_a_process(name: str, job: Callable[[], Any], parent: int, exact: bool) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsynth_lib import comparison, runs
+from medsynth_lib import comparison, runs, workers
 from medsynth_lib.comparison import Sets, stages
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.generators import joint
@@ -149,7 +149,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.delenv("MEDSYNTH_PROFILE", raising=False)
     monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: discs(80, "s"))
     # Other processes would not see what is replaced here; 06 at smoke size trains in them (test_notebooks.py).
-    monkeypatch.setattr(comparison, "side_by_side", lambda jobs: {name: job() for name, job in jobs.items()})
+    monkeypatch.setattr(workers, "side_by_side", lambda jobs: {name: job() for name, job in jobs.items()})
     small = replace(SIZES, compared=(), plain=(), studied="", validation=4)
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], segmentation=small))
     run = runs.start("05_ddpm", "smoke", "phantom", 0)

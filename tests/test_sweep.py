@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsynth_lib import runs, sweep
+from medsynth_lib import runs, sweep, workers
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.profiles import PROFILES
 from medsynth_lib.sweep_plan import GENERATORS, REMEDIES, THINNED, Case, case_of, cases
@@ -89,7 +89,7 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
     stored = json.loads((found["folder"] / "metrics.json").read_text())
     stored["request"]["code"] = "other"
     (found["folder"] / "metrics.json").write_text(json.dumps(stored))
-    monkeypatch.setattr(sweep, "side_by_side", lambda missing: None)
+    monkeypatch.setattr(workers, "side_by_side", lambda missing: None)
     assert sweep.results(run)[case] is None, "stale: it is made again (here: by nobody)"
 
 

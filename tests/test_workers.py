@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from medsynth_lib.method import TrainingError
-from medsynth_lib.workers import side_by_side
+from medsynth_lib.workers import completed, side_by_side
 
 
 @pytest.fixture
@@ -98,3 +98,20 @@ def wait_for(true, seconds: float) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+def test_only_what_is_missing_is_done(two_threads, on_cpu):
+    """b was there; a and c are made once, and what they left is read."""
+    left, made = {"b": "old"}, []
+
+    class Job(str):
+        path = property(str)
+
+    def make(job):
+        made.append(str(job))
+        left[job] = "new"
+
+    jobs = [Job(name) for name in "abc"]
+    torch.set_num_threads(1)  # in this process, so that the list is this one
+    found = completed(jobs, left.get, lambda job: lambda: make(job))
+    assert found == {"a": "new", "b": "old", "c": "new"} and sorted(made) == ["a", "c"]

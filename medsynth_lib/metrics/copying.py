@@ -17,14 +17,19 @@ from .neighbours import nearest
 STEPS = 60  # of Adam on the widths of the FLD density
 
 
+def best_cosine(queries, references) -> tuple[np.ndarray, np.ndarray]:
+    """Largest cosine of each query [N, D] with any reference [M, D], all of length 1, and with which: [N], [N]."""
+    distance, at = nearest(queries, references)
+    return 1 - distance**2 / 2, at
+
+
 def cosine_audit(synthetic, training, holdout, subjects, seed: int = 0) -> dict:
     """Share of samples nearer to a training slice than 99 % of held-out slices are, by the cosine of features.
 
     synthetic, training, holdout  features of length 1 [., D]; subjects [.] of the holdout rows. Keys: see
     `memorization.judge`; besides "r", "r_null" (largest cosines) and "nearest" (rows of training).
     """
-    (distance, at), (null, _) = (nearest(x, training) for x in (synthetic, holdout))
-    r, r_null = 1 - distance**2 / 2, 1 - null**2 / 2
+    (r, at), (r_null, _) = (best_cosine(x, training) for x in (synthetic, holdout))
     return {**judge(r, r_null, np.asarray(subjects), seed), "r": r, "r_null": r_null, "nearest": at}
 
 

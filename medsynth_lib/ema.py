@@ -20,12 +20,14 @@ class EMA:
         self.live = {f"{n}.{k}": v for n, net in networks.items() for k, v in net.state_dict(keep_vars=True).items()}
         self.live = {k: v for k, v in self.live.items() if v.is_floating_point()}
         self.average = {k: v.detach().float().clone() for k, v in self.live.items()}
+        self._live = [v.detach() for v in self.live.values()]  # the same memory, listed once
+        self._average = list(self.average.values())
 
     @torch.no_grad()
     def update(self, images_seen: int, batch_size: int) -> None:
         half_life = max(min(self.half_life, self.ramp * images_seen), 1e-8)
         decay = 0.5 ** (batch_size / half_life)
-        torch._foreach_lerp_(list(self.average.values()), [v.detach().float() for v in self.live.values()], 1 - decay)
+        torch._foreach_lerp_(self._average, [v.float() for v in self._live], 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

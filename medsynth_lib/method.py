@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+BATCH = 64  # pictures that go through a network at once in use
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the sentence names the step, the loss and what to try."""
 
 
+def full_precision(like: Tensor):
+    """A context in which nothing on the device of `like` is computed in bfloat16, whatever the training's precision."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 class Method(ABC):
     """What `fit` needs of a method. Subclasses set `networks` and `settings` and write `optimisers` and `step`.
+
+    What a method returns in use (`sample`, `predict`, `latents`, `decode`, `translate`, ...) lies on the CPU, whatever
+    device its networks are on, and is made in batches.
 
     name       lower-case name used in files and reports
     settings   names of the constructor's arguments, kept as attributes of the same names
     shape      of a generator's pictures (its fields are constructor's arguments too); None for other methods
     networks   names of the attributes that are trained
     averaged   those of them whose moving average is published (default: all)
+    bf16       whether it may train with convolutions and matrix products in bfloat16 (False where that hurts)
+    compiled   modules that torch.compile may take, such as "denoiser.net": none whose gradient has a gradient
     at         steps done so far, set by `fit`: for what happens every k-th step (lazy regularisation)
     """
 
     at = 0
+    bf16 = True
+    compiled: tuple[str, ...] = ()
     name = "method"
     settings: tuple[str, ...] = ()
     shape = None
@@ -60,22 +75,34 @@ class Method(ABC):
         return True
 
     def backward(self, loss: Tensor) -> None:
-        """Replaced by Fabric's backward during `fit`."""
+        """Gradients of a 0-dim loss. During `fit` they are averaged over the processes that train together."""
         loss.backward()
 
-    def no_sync(self, net: nn.Module):
-        """Replaced by Fabric's during `fit`: a context in which processes exchange no gradients of `net`."""
-        return nullcontext()
+    def mean_of_processes(self, value: Tensor) -> Tensor:
+        """A value on the device, averaged in place over the processes that train together (during `fit`)."""
+        return value
 
     @contextmanager
     def frozen(self, net: nn.Module):
         """Gradients pass through `net` to its input, but its own weights get none: an opponent's judgement."""
         net.requires_grad_(False)
         try:
-            with self.no_sync(net):
-                yield
+            yield
         finally:
             net.requires_grad_(True)
+
+    @torch.no_grad()
+    def in_batches(self, function: Callable, *tensors: Tensor, batch_size: int = BATCH):
+        """`function` of equal rows of the tensors, a batch at a time on the device; results [N, ...] on the CPU.
+
+        `function` returns a tensor or a tuple of tensors. So memory on the device does not grow with N.
+        """
+        parts = []
+        for rows in zip(*(tensor.split(batch_size) for tensor in tensors), strict=True):
+            found = function(*(part.to(self.device) for part in rows))
+            parts.append(tuple(x.cpu() for x in (found if isinstance(found, tuple) else (found,))))
+        joined = tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        return joined if isinstance(found, tuple) else joined[0]
 
     def parts(self) -> dict[str, nn.Module]:
         return {name: getattr(self, name) for name in self.networks}

@@ -9,13 +9,9 @@ functions of (seed, rank, k) alone, so networks, optimisers, average and k are t
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import math
-import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -24,54 +20,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from .checkpoints import load_state, load_weights, save_state, save_weights, write_atomically
+from .devices import Batches, autocast, fast_training, lay_out, make_fabric, precision_of
 from .ema import EMA, RAMP
-from .fingerprint import fingerprint
 from .method import Method, TrainingError
+from .processes import Processes
 from .progress import Progress
+from .seeds import step_seed
+from .training_key import code_hash, data_hash, key_of, thing_hash
 
 TICKS = 50  # times per training at which losses are read from the device
 LOOKS = 10  # times per training at which `monitor` judges the averaged weights
 CHECKPOINT_SECONDS = 60.0
-
-
-SEVERAL = "ddp_find_unused_parameters_true"  # for several processes; a ProGAN that grows leaves some weights unused
-
-
-def make_fabric(device: str = "auto") -> Fabric:
-    """Fabric on one GPU with bf16 where the GPU has it, else fp32 on the CPU; under `fabric run` on all it launched."""
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported()
-    launched = "LT_CLI_USED" in os.environ
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        devices="auto" if launched else 1,
-        strategy=SEVERAL if launched else "auto",
-        precision="bf16-mixed" if bf16 else "32-true",
-    )
-    if not launched:  # `fabric run` has done it
-        fabric.launch()
-    return fabric
-
-
-def step_seed(seed: int, step: int, rank: int = 0, purpose: str = "step") -> int:
-    """A seed in [0, 2^63) that depends on nothing but its arguments."""
-    digest = hashlib.sha256(f"{purpose}/{seed}/{rank}/{step}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def batch_indices(first: int, count: int, n: int, seed: int) -> Tensor:
-    """Positions [count] of the images of one step, when `first` images were seen before it.
-
-    Steps walk through seeded permutations of the n images one after another, so every image is seen equally often.
-    """
-    wanted = torch.arange(first, first + count)
-    epochs = wanted // n
-    out = torch.empty(count, dtype=torch.long)
-    for epoch in epochs.unique().tolist():
-        generator = torch.Generator().manual_seed(step_seed(seed, epoch, purpose="epoch"))
-        here = epochs == epoch
-        out[here] = torch.randperm(n, generator=generator)[wanted[here] % n]
-    return out
 
 
 def fit(
@@ -99,6 +58,9 @@ def fit(
     """
     folder = Path(folder)
     fabric = fabric or make_fabric()
+    processes = Processes(fabric)
+    processes.check(batch_size)
+    precision = precision_of(fabric, method)
     n = len(next(iter(tensors.values())))
     total = max(1, round(images / batch_size)) * batch_size
     plan = {
@@ -109,94 +71,115 @@ def fit(
         "seed": seed,
         "ema_images": ema_images,
         "other_emas": list(other_emas),
-        "augment": getattr(augment, "__name__", None),
-        "monitored": monitor is not None,
+        "augment": thing_hash(augment),
+        "monitor": thing_hash(monitor),
+        "precision": precision,
         "world_size": fabric.world_size,
         "data": data_hash(tensors),
         "code": code_hash(type(method)),
     }
-    key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
-    finished = None if force else _finished(folder, key)
+    key = key_of(plan)
+    first = fabric.is_global_zero  # of several processes the first one reads and writes files, and judges
+    finished = processes.tell(_finished(folder, key) if first and not force else None)
     if finished:
-        print(f"{method.name}: finished model found in {folder.name}/, loaded (force=True trains it again)")
+        if first:
+            print(f"{method.name}: finished model found in {folder.name}/, loaded (force=True trains it again)")
         method.load(finished[0])
         _evaluation_mode(method.to(fabric.device))
         return finished[1]
 
-    # ---- networks, optimisers, average, resume
-    optimisers = method.to(fabric.device).optimisers()
-    originals, averaged = method.parts(), method.averaged if method.averaged is not None else method.networks
-    half_lives = [*([ema_images] if ema_images else []), *other_emas]
-    of_average = {name: originals[name] for name in averaged}
-    emas = {length: EMA(of_average, length) for length in half_lives}
-    ema = emas.get(ema_images)
-    for length in other_emas:  # to compare with long ones they must be long: a share of the training may be asked for
-        emas[length].ramp = max(RAMP, length / total)
+    # ---- networks, optimisers, averages, resume
+    networks = method.to(fabric.device).parts()
+    lay_out(method, fabric.device)
+    before = {name: {k: v.cpu().clone() for k, v in net.state_dict().items()} for name, net in networks.items()}
+    for net in networks.values():
+        processes.from_first(list(net.state_dict().values()))
+        net.train()
+    optimisers = method.optimisers()
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
+    averaged = method.averaged if method.averaged is not None else method.networks
+    half_lives = [*([ema_images] if ema_images else []), *other_emas]
+    emas = {length: EMA({name: networks[name] for name in averaged}, length) for length in half_lives}
+    ema = emas.get(ema_images)
+    for length in other_emas:  # to compare with long ones they must be long: a share of the training may be asked for
+        emas[length].ramp = max(RAMP, length / total)
     state_path = folder / "state" / "state.pt"
-    step, seen, seconds = _resume(state_path, key, originals, optimisers, emas, fabric.device, force)
-    if not step and fabric.is_global_zero:
+    state = processes.tell(_saved_state(state_path, key, force) if first else None)
+    step, seen, seconds = _restore(state, networks, optimisers, emas) if state else (0, 0, 0.0)
+    if not step and first:
         shutil.rmtree(folder / "state", ignore_errors=True)  # what another training left
-    for name, net in originals.items():
-        setattr(method, name, fabric.setup_module(net.train()))
-    wrapped = {name: fabric.setup_optimizers(optimiser) for name, optimiser in optimisers.items()}
-    method.backward, method.no_sync = fabric.backward, fabric.no_backward_sync
-    home = data_home(tensors, fabric.device)
-    data = {name: value.to(home) for name, value in tensors.items()}
-
-    # ---- train
-    progress = Progress(method.name, total, initial=seen)
-    if seen:
+    if seen and first:
         print(f"{method.name}: resumed at {seen:,} of {total:,} images")
-    stats = _open_stats(folder / "stats.jsonl", step, fabric.is_global_zero)
-    looks = _open_stats(folder / "monitor.jsonl", step, fabric.is_global_zero) if monitor else None
+
+    batches = Batches(tensors, fabric, seed)
+    weights = [weight for net in networks.values() for weight in net.parameters()]
+
+    def backward(loss: Tensor) -> None:
+        loss.backward()
+        if processes.count > 1:
+            processes.average([w.grad for w in weights if w.requires_grad and w.grad is not None])
+
+    def mean_of_processes(value: Tensor) -> Tensor:
+        processes.average([value])
+        return value
+
+    method.backward, method.mean_of_processes = backward, mean_of_processes
+    progress = Progress(method.name, total, initial=seen) if first else None
+    stats = _open_stats(folder / "stats.jsonl", step, first)
+    looks = _open_stats(folder / "monitor.jsonl", step, first and monitor)
     started = last_saved = time.monotonic()
     history = []
-    while seen < total:
-        fraction, before = seen / total, seen
-        method.at = step
-        torch.manual_seed(step_seed(seed, step, fabric.global_rank))
-        for optimiser in optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * method.schedule(fraction)
-        count = min(method.batch_size(batch_size, seen, total), total - seen)
-        index = batch_indices(seen, count, n, seed)[fabric.global_rank :: fabric.world_size].to(home)
-        batch = {name: value[index].to(fabric.device) for name, value in data.items()}
-        if augment is not None:
-            batch = augment(batch)
-        losses = method.step(batch, wrapped, fraction)
-        step, seen = step + 1, seen + count
-        history.append((step, list(losses), torch.stack([value.detach().float() for value in losses.values()])))
-        for each in emas.values():
-            each.update(seen, count)
-        if before * TICKS // total == seen * TICKS // total:
-            continue
-        # ---- a tick: the only place where the host waits for the device
-        means = _read_losses(history, method.name)
-        history.clear()
-        progress.update(seen, "  ".join(f"{name} {value:.3g}" for name, value in means.items()))
-        if not fabric.is_global_zero:
-            continue
-        spent = seconds + time.monotonic() - started
-        _write_line(stats, {"step": step, "images": seen, "seconds": spent, **means})
-        if monitor and before * LOOKS // total != seen * LOOKS // total:
-            where = {"step": step, "images": seen, "seconds": spent}
-            _look(monitor, method, ema, looks, where, folder / "state")
-        if time.monotonic() - last_saved >= checkpoint_seconds and seen < total:
-            save_state(state_path, _state(key, step, seen, spent, originals, optimisers, emas))
-            last_saved = time.monotonic()
-    progress.close()
-    for file in (stats, looks):
-        if file:
-            file.close()
+    try:
+        with fast_training(method, fabric.device) as begin_step:
+            while seen < total:
+                begin_step()
+                fraction, earlier = seen / total, seen
+                method.at = step
+                torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+                for optimiser in optimisers.values():
+                    for group in optimiser.param_groups:
+                        group["lr"] = float(group["initial_lr"] * method.schedule(fraction))
+                count = min(method.batch_size(batch_size, seen, total), total - seen)
+                batch = batches.take(seen, count)
+                if augment is not None:
+                    batch = augment(batch)
+                with autocast(fabric.device, precision):
+                    losses = method.step(batch, optimisers, fraction)
+                step, seen = step + 1, seen + count
+                batches.prepare(seen, min(method.batch_size(batch_size, seen, total), total - seen))
+                history.append((step, list(losses), torch.stack([x.detach().float() for x in losses.values()])))
+                for each in emas.values():
+                    each.update(seen, count)
+                if earlier * TICKS // total == seen * TICKS // total:
+                    continue
+                # ---- a tick: the only place where the host waits for the device
+                means = _read_losses(history, method.name, processes)
+                history.clear()
+                if not first:
+                    continue
+                progress.update(seen, "  ".join(f"{name} {value:.3g}" for name, value in means.items()))
+                spent = seconds + time.monotonic() - started
+                _write_line(stats, {"step": step, "images": seen, "seconds": spent, **means})
+                if monitor and earlier * LOOKS // total != seen * LOOKS // total:
+                    where = {"step": step, "images": seen, "seconds": spent}
+                    _look(monitor, method, ema, looks, where, folder / "state")
+                if time.monotonic() - last_saved >= checkpoint_seconds and seen < total:
+                    save_state(state_path, _state(key, step, seen, spent, networks, optimisers, emas))
+                    last_saved = time.monotonic()
+    except BaseException:  # Ctrl-C in a notebook, too: the same cell may be run again and must begin from the same
+        for name, net in networks.items():
+            net.load_state_dict(before[name])
+        raise
+    finally:
+        del method.backward, method.mean_of_processes  # back to the class's own
+        for file in (progress, stats, looks):
+            if file:
+                file.close()
 
     # ---- publish
     seconds += time.monotonic() - started
-    for name, net in originals.items():
-        setattr(method, name, net)
-    del method.backward, method.no_sync  # back to the class's own
     others = {}
     for length in other_emas:
         emas[length].swap()
@@ -204,7 +187,8 @@ def fit(
         emas[length].swap()
     if ema:
         ema.swap()
-    published = _load_best(method, folder / "state", seen) if monitor else seen
+    published = _load_best(method, folder / "state", seen) if monitor and first else seen
+    processes.from_first(list(method.weights().values()))
     _evaluation_mode(method)
     record = {
         "method": method.name,
@@ -216,51 +200,18 @@ def fit(
         "seconds": round(seconds, 2),
         "images_per_second": round(total / max(seconds, 1e-9), 2),
         "device": str(fabric.device),
-        "precision": str(fabric._precision.precision),
+        "precision": precision,
         "threads": torch.get_num_threads(),
         "world_size": fabric.world_size,
         "losses": means,
     }
-    if fabric.is_global_zero:
+    if first:
         config = {"key": key, "plan": plan, "record": record}
         for length, weights in others.items():
             save_weights(folder / f"ema-{length:g}", weights, config | {"ema_images": length})
         save_weights(folder, method.weights(), config)
         shutil.rmtree(folder / "state", ignore_errors=True)
-    fabric.barrier()
-    return record
-
-
-def data_home(tensors: dict[str, Tensor], device: torch.device) -> torch.device:
-    """Where the data wait: on a GPU if they take at most half of its free memory, else on the host, batch by batch."""
-    needed = sum(value.nbytes for value in tensors.values())
-    fits = device.type != "cuda" or 2 * needed <= torch.cuda.mem_get_info(device)[0]
-    return device if fits else torch.device("cpu")
-
-
-def data_hash(tensors: dict[str, Tensor]) -> str:
-    """sha256 (16 hex digits) of names, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.contiguous().cpu().numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def code_hash(cls: type) -> str:
-    """Hash of the code of `cls`, of what its file imports from this package, and of this loop.
-
-    Comments and docstrings do not count, so a prose edit retrains nothing.
-    """
-    own = dict.fromkeys(sys.modules[c.__module__] for c in cls.__mro__ if c.__module__ not in ("builtins", "__main__"))
-    used = {module.__name__ for module in own} | {EMA.__module__}
-    for value in (v for module in own if module.__name__ != __name__ for v in vars(module).values()):
-        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None) or ""
-        if name.startswith(__package__ + "."):
-            used.add(name)
-    modules = [sys.modules[name] for name in sorted(used)]
-    sources = [inspect.getsource(module) for module in modules]
-    return fingerprint(sources)
+    return processes.tell(record)  # and so all wait until it is written
 
 
 def _finished(folder: Path, key: str):
@@ -271,14 +222,19 @@ def _finished(folder: Path, key: str):
     return (weights, config["record"]) if config.get("key") == key else None
 
 
-def _resume(path, key, networks, optimisers, emas, device, force) -> tuple[int, int, float]:
-    """Load the state at `path` if it belongs to this training; returns (steps done, images seen, seconds spent)."""
+def _saved_state(path: Path, key: str, force: bool) -> dict | None:
+    """The state at `path` if it belongs to this training."""
     if force or not path.is_file():
-        return 0, 0, 0.0
-    state = load_state(path, device)
+        return None
+    state = load_state(path)
     if state["key"] != key:
         print(f"the interrupted training in {path.parent.parent.name}/ had other settings, data or code: starting anew")
-        return 0, 0, 0.0
+        return None
+    return state
+
+
+def _restore(state: dict, networks, optimisers, emas) -> tuple[int, int, float]:
+    """Put a saved state back; returns (steps done, images seen, seconds spent)."""
     for name, net in networks.items():
         net.load_state_dict(state["networks"][name])
     for name, optimiser in optimisers.items():
@@ -302,7 +258,7 @@ def _state(key, step, seen, seconds, networks, optimisers, emas) -> dict:
 
 
 def _open_stats(path: Path, first: int, writes: bool):
-    """A file of JSON lines, cut back to the lines of the first `first` steps (later ones are trained again)."""
+    """The file of JSON lines, cut back to the lines of the first `first` steps (later ones are trained again)."""
     if not writes:
         return None
     kept = []
@@ -318,9 +274,14 @@ def _write_line(file, record: dict) -> None:
     file.flush()
 
 
-def _read_losses(history: list[tuple[int, list[str], Tensor]], method: str) -> dict[str, float]:
-    """Means of each loss over the steps since the last tick that had it; TrainingError names the first broken one."""
-    values = torch.cat([losses for _, _, losses in history]).cpu()
+def _read_losses(history: list[tuple[int, list[str], Tensor]], method: str, processes: Processes) -> dict[str, float]:
+    """Means of each loss over the steps since the last tick that had it; TrainingError names the first broken one.
+
+    Over all processes, so that all of them stop when one of them meets a loss that is not finite.
+    """
+    values = torch.cat([losses for _, _, losses in history])
+    processes.average([values])
+    values = values.cpu()
     labels = [(step, name) for step, names, _ in history for name in names]
     broken = (~torch.isfinite(values)).nonzero()
     if len(broken):

@@ -1,51 +1,31 @@
-"""A training that stops itself with SIGKILL at a given step; run as a program by test_training.py.
+"""Every method trained three times: to the end, killed with SIGKILL at its seventh step, and once more after that.
 
-usage: python killed_training.py METHOD FOLDER KILL_AT   (KILL_AT = 0: run to the end)
+usage: python killed_training.py FOLDER METHOD ...  ->  FOLDER/METHOD/{straight,killed}/ and FOLDER/METHOD/ends.json
+
+Each training is a process of its own, forked from this one: so that torch, MONAI and diffusers are imported only once.
 """
 
+import json
 import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
+from methods import METHODS, data
 
-import medsynth_lib as ms  # imports a method's own library (MONAI, diffusers) only when the method is named
+import medsynth_lib as ms
 from medsynth_lib.segmenters.augment import augment
 
 STEPS, BATCH = 12, 4
-VAE = {"channels": 2, "labels": 3, "size": 16, "width": 8, "latent": 4}
-METHODS = {
-    "vae": lambda: ms.VAE(2, 3, 16, width=8, latent=4),
-    "dcgan": lambda: ms.DCGAN(2, 3, 16, width=8, latent=4),
-    "progan": lambda: ms.ProGAN(2, 3, 16, width=8, most=8, latent=4),
-    "stylegan1": lambda: ms.StyleGAN1(2, 3, 16, width=8, most=8, latent=4, ada_images=100),
-    "stylegan2": lambda: ms.StyleGAN2(2, 3, 16, width=8, most=8, latent=4, ada_images=100, path_length=True),
-    "stylegan3": lambda: ms.StyleGAN3(2, 3, 16, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
-    "ddpm": lambda: ms.DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1),
-    "edm": lambda: ms.EDM(2, 3, 16, 0.7, patch=2, widths=(8, 16), layers=1),
-    "latent_diffusion": lambda: ms.LatentDiffusion(2, 3, 16, VAE, width=16, blocks=1),
-    "autoencoder": lambda: ms.Autoencoder(2, 3, 16, width=8, latent=2),
-    "unet": lambda: ms.UNetSegmenter(2, 3, (8, 16)),
-    "cyclegan": lambda: ms.CycleGAN(1, 16, width=4, blocks=1, levels=1, pool=9),
-    "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, 16, width=4, blocks=1, patch=2, levels=1, pool=9),
-    "pix2pix": lambda: ms.Pix2Pix(2, 3, 16, width=4, levels=3),
-    "spade": lambda: ms.SPADE(2, 3, 16, width=4, levels=2),
-}
 
 
-def data():
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(10, 2, 16, 16, generator=generator) * 2 - 1
-    labels = (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)
-    latents = {"mean": images[:, 0, 0, :4], "log_variance": images[:, 1, 0, :4]}
-    return {"images": images, "labels": labels, "a": images[:, :1], "b": images[:, 1:]} | latents
-
-
-def main(name: str, folder: str, kill_at: int) -> None:
-    torch.set_num_threads(1)
+def train(name: str, folder: Path, kill_at: int) -> None:
     torch.manual_seed(0)
-    method = METHODS[name]()
-    step, calls = method.step, [0]
+    method, calls = METHODS[name](), [0]
+    step = method.step
 
     def counted(batch, optimisers, fraction):
         calls[0] += 1
@@ -56,7 +36,7 @@ def main(name: str, folder: str, kill_at: int) -> None:
     method.step = counted
     ms.fit(
         method,
-        data(),
+        data(name),
         folder,
         images=STEPS * BATCH,
         batch_size=BATCH,
@@ -65,8 +45,37 @@ def main(name: str, folder: str, kill_at: int) -> None:
         other_emas=(5.0,) if name == "ddpm" else (),
         augment=augment if name == "unet" else None,
         checkpoint_seconds=0.0,
+        fabric=Fabric(accelerator="cpu", devices=1),
     )
 
 
+def in_a_fork(name: str, folder: Path, kill_at: int, log: Path) -> int:
+    """What the training ended with, as subprocess has it (-9: SIGKILL); its output goes to `log`."""
+    child = os.fork()
+    if not child:
+        with open(log, "w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        try:
+            train(name, folder, kill_at)
+            sys.stdout.flush()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(folder: str, *names: str) -> None:
+    torch.set_num_threads(1)
+    for name in names:
+        here = Path(folder) / name
+        here.mkdir(parents=True)
+        plan = (("straight", 0, "straight"), ("killed", 7, "killed"), ("killed", 0, "again"))
+        ends = {log: in_a_fork(name, here / where, kill_at, here / f"{log}.txt") for where, kill_at, log in plan}
+        (here / "ends.json").write_text(json.dumps(ends))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])

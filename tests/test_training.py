@@ -1,55 +1,17 @@
-"""The training loop: resume after a real kill, no host synchronisation per step, loud failures."""
+"""The training loop: what a training by hand gives, loud failures, which weights are published."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from killed_training import METHODS
 from safetensors.torch import load_file
 
+from medsynth_lib import devices
 from medsynth_lib import training as loop
 from medsynth_lib.checkpoints import CheckpointError
-from medsynth_lib.generators.vae import VAE
 from medsynth_lib.method import Method, TrainingError
-from medsynth_lib.training import batch_indices, fit
-
-PROGRAM = Path(__file__).with_name("killed_training.py")
-
-
-def run_program(method: str, folder: Path, kill_at: int) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(PROGRAM), method, str(folder), str(kill_at)]
-    environment = {**os.environ, "MEDSYNTH_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_killed_and_resumed_equals_straight_bit_for_bit(method, tmp_path):
-    straight = run_program(method, tmp_path / "straight", 0)
-    assert straight.returncode == 0, straight.stderr
-    killed = run_program(method, tmp_path / "killed", 7)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "weights.safetensors").exists()
-    again = run_program(method, tmp_path / "killed", 0)
-    assert again.returncode == 0, again.stderr
-    assert re.search(r"resumed at [1-4]\d of 48 images", again.stdout)
-
-    published = sorted((tmp_path / "straight").rglob("weights.safetensors"))
-    assert len(published) == (2 if method == "ddpm" else 1), "further averages are published beside"
-    for path in published:
-        first, second = load_file(path), load_file(tmp_path / "killed" / path.relative_to(tmp_path / "straight"))
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first)
-    lines = [
-        [{**json.loads(line), "seconds": 0} for line in (tmp_path / name / "stats.jsonl").read_text().splitlines()]
-        for name in ("straight", "killed")
-    ]
-    assert lines[0] == lines[1]
+from medsynth_lib.seeds import batch_indices
+from medsynth_lib.training import fit
 
 
 class Slope(Method):
@@ -89,38 +51,11 @@ def test_training_follows_the_hand_calculation(tmp_path):
     assert record["images"] == 20 and record["parameters"] == 1
 
 
-def test_a_step_never_waits_for_the_device(tmp_path, monkeypatch):
-    """Between ticks nothing reads a tensor's value on the host."""
-    torch.manual_seed(0)
-    images = torch.rand(8, 2, 16, 16) * 2 - 1
-    method = VAE(2, 2, 16, width=8, latent=4)
-    step, inside = method.step, [False]
-
-    def watched(batch, optimisers, fraction):
-        inside[0] = True
-        try:
-            return step(batch, optimisers, fraction)
-        finally:
-            inside[0] = False
-
-    for name in ("item", "tolist", "cpu", "numpy", "__float__", "__bool__"):
-        original = getattr(torch.Tensor, name)
-
-        def guarded(self, *args, original=original, name=name, **kwargs):
-            # Optimisers keep their step counters on the host; everything else is data.
-            if inside[0] and self.numel() > 1:
-                raise AssertionError(f"{name} inside a step")
-            if inside[0] and name in ("item", "tolist", "__float__") and self.grad_fn is not None:
-                raise AssertionError(f"{name} inside a step")
-            return original(self, *args, **kwargs)
-
-        monkeypatch.setattr(torch.Tensor, name, guarded)
-    method.step = watched
-    reads = []
-    read = loop._read_losses
+def test_losses_are_read_at_ticks_only(tmp_path, monkeypatch):
+    """What a step itself reads: tests/test_every_method.py."""
+    reads, read = [], loop._read_losses
     monkeypatch.setattr(loop, "_read_losses", lambda *args: reads.append(1) or read(*args))
-    tensors = {"images": images, "labels": torch.zeros(8, 16, 16, dtype=torch.uint8)}
-    fit(method, tensors, tmp_path, images=800, batch_size=4, seed=0)
+    fit(Slope(), ONES, tmp_path, images=800, batch_size=4, seed=0)
     assert len(reads) == loop.TICKS  # 200 steps, but only one look per tick
 
 
@@ -212,65 +147,13 @@ def test_a_damaged_state_names_the_file(tmp_path):
         fit(Slope(), ONES, tmp_path, images=20, batch_size=4, seed=0)
 
 
-def test_two_processes_over_gloo_train_like_one(tmp_path):
-    """Averaged gradients of two half batches are the gradient of the whole batch."""
-    program = tmp_path / "two.py"
-    program.write_text(
-        "import sys, torch\n"
-        "from lightning_fabric import Fabric\n"
-        "from medsynth_lib.training import fit\n"
-        "sys.path.insert(0, sys.argv[2])\n"
-        "from test_training import Slope, ONES\n"
-        "if __name__ == '__main__':\n"
-        "    fabric = Fabric(accelerator='cpu', devices=2, strategy='ddp')\n"
-        "    fabric.launch()\n"
-        "    fit(Slope(), ONES, sys.argv[1], images=20, batch_size=4, seed=0, fabric=fabric)\n"
-    )
-    command = [sys.executable, str(program), str(tmp_path / "out"), str(Path(__file__).parent)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
-    weight = load_file(tmp_path / "out" / "weights.safetensors")["net.weight"]
-    assert weight.item() == pytest.approx(2 * (1 - 0.8**5), abs=1e-6)
-
-
-@pytest.mark.parametrize("name", ["progan", "stylegan2"])
-def test_under_fabric_run_a_gan_stays_one_gan(name, tmp_path):
-    """Two players, growth, lazy penalties, ADA's p: after training both processes hold the same weights.
-
-    Running means (of w, of path lengths) are each process's own; those of the first are published.
-    """
-    program = tmp_path / "two.py"
-    program.write_text(
-        "import os, sys, torch\n"
-        "from medsynth_lib.training import fit\n"
-        "sys.path.insert(0, sys.argv[2])\n"
-        "from killed_training import METHODS, data\n"
-        "torch.manual_seed(0)\n"
-        f"method = METHODS['{name}']()\n"
-        "assert fit(method, data(), sys.argv[1], images=48, batch_size=8, seed=0)['world_size'] == 2\n"
-        "weights = [p for net in method.parts().values() for p in net.parameters()]\n"
-        "total = sum(p.detach().double().abs().sum() for p in weights).item()\n"
-        "open(sys.argv[1] + os.environ['RANK'], 'w').write(repr(total))\n"
-    )
-    fabric = [str(Path(sys.executable).parent / "fabric"), "run", "--accelerator=cpu", "--devices=2"]
-    command = [*fabric, str(program), str(tmp_path / "out"), str(Path(__file__).parent)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = ((tmp_path / f"out{rank}").read_text() for rank in (0, 1))
-    assert first == second and float(first) > 0
-
-
 def test_data_that_do_not_fit_on_the_gpu_wait_on_the_host(monkeypatch):
     tensors = {"x": torch.zeros(100, 4), "y": torch.zeros(100, dtype=torch.uint8)}  # 1,700 bytes
     gpu = torch.device("cuda")
     for free, home in ((3_400, "cuda"), (3_399, "cpu")):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10_000))
-        assert loop.data_home(tensors, gpu).type == home
-    assert loop.data_home(tensors, torch.device("cpu")).type == "cpu"
+        assert devices.data_home(tensors, gpu).type == home
+    assert devices.data_home(tensors, torch.device("cpu")).type == "cpu"
 
 
 def test_a_long_average_is_a_long_one(tmp_path):

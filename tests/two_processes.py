@@ -1,40 +1,90 @@
-"""A training in two processes over gloo that must stay equal; run as a program by the tests of several methods.
+"""Every method trained by one or by two processes; run as a program by test_two_processes.py.
 
-usage: python two_processes.py METHOD FOLDER STRATEGY   (methods and data: killed_training.py)
+usage: python two_processes.py FOLDER PROCESSES METHOD ...   ->  FOLDER/METHOD/ and, of two processes,
+FOLDER/METHOD-watched/ (with a monitor): the published weights, the first ones (before.safetensors) and rank*.json
+
+Rows of a batch are drawn for all processes at once, of which each takes its own (`OwnRows`): so two processes can be
+compared with one.
 """
 
-import os
-import subprocess
+import json
 import sys
 from pathlib import Path
 
 import torch
-from killed_training import METHODS, data
 from lightning_fabric import Fabric
-from safetensors.torch import load_file
+from methods import METHODS, data
+from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
-from medsynth_lib.training import fit
+from medsynth_lib import training
+from medsynth_lib.processes import strategy
+from medsynth_lib.seeds import step_seed
 
-
-def assert_they_stay_equal(name: str, folder: Path, strategy: str) -> None:
-    """Train in two processes; both end with the same weights, and what is published is finite."""
-    command = [sys.executable, __file__, name, str(folder), strategy]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert all(value.isfinite().all() for value in load_file(folder / "weights.safetensors").values())
+BATCH, STEPS = 8, 4
+DRAWS = {torch.randn, torch.rand, torch.randint, torch.randn_like, torch.rand_like}
 
 
-def main(name: str, folder: str, strategy: str) -> None:
+class OwnRows(TorchFunctionMode):
+    """Random numbers for the whole batch, and of these every `count`-th row from `rank` on."""
+
+    def __init__(self, rank: int, count: int):
+        self.rank, self.count, self.rows = rank, count, BATCH // count
+        super().__init__()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function not in DRAWS and function is not torch.nn.functional.dropout:
+            return function(*args, **kwargs)
+        if function is torch.nn.functional.dropout:
+            return args[0] * self._mine(lambda shape: function(torch.ones(shape), *args[1:], **kwargs), args[0].shape)
+        if function in (torch.randn_like, torch.rand_like):
+            plain = torch.randn if function is torch.randn_like else torch.rand
+            return self._mine(lambda shape: plain(shape, dtype=args[0].dtype), args[0].shape)
+        if function is torch.randint:
+            return self._mine(lambda shape: torch.randint(*args[:-1], shape, **kwargs), args[-1])
+        shape = args[0] if isinstance(args[0], tuple | list | torch.Size) else args
+        return self._mine(lambda shape: function(*shape, **kwargs), shape)
+
+    def _mine(self, draw, shape) -> torch.Tensor:
+        """Draw the dimension of rows (the first that the rows of this process fill) as often as there are processes."""
+        where = [k for k, n in enumerate(shape) if n and n % self.rows == 0]
+        if not where:
+            return draw(tuple(shape))
+        whole = list(shape)
+        whole[where[0]] *= self.count
+        mine = [slice(None)] * where[0] + [slice(self.rank, None, self.count)]
+        return draw(tuple(whole))[tuple(mine)]
+
+
+def watch(method):
+    """A monitor that samples where a method can, and likes the third look best."""
+    watch.looks += 1
+    if hasattr(method, "sample") and method.name not in ("mask_diffusion",):
+        method.sample(2, 0)
+    return {"distance": abs(watch.looks - 3)}
+
+
+def main(folder: str, processes: str, *names: str) -> None:
     torch.set_num_threads(1)
-    fabric = Fabric(accelerator="cpu", devices=2, strategy=strategy)
+    fabric = Fabric(accelerator="cpu", devices=int(processes), strategy=strategy() if processes != "1" else "auto")
     fabric.launch()
-    torch.manual_seed(0)
-    method = METHODS[name]()
-    fit(method, data(), folder, images=160, batch_size=8, seed=0, ema_images=20, fabric=fabric)
-    weights = [w for net in method.parts().values() for w in net.parameters()]
-    whole = fabric.all_gather(torch.cat([w.detach().flatten() for w in weights]))
-    assert torch.equal(whole[0], whole[1]), "the processes drifted apart"
+    training.step_seed = lambda seed, step, rank: step_seed(seed, step)
+    for name in names:
+        for how, monitor in (("", None), ("-watched", watch))[: fabric.world_size]:
+            watch.looks = 0
+            out = Path(folder) / (name + how)
+            torch.manual_seed(fabric.global_rank)  # the first process's weights are everybody's
+            method = METHODS[name]()
+            before = {key: value.clone().contiguous() for key, value in method.weights().items()}
+            tensors, how_long = data(name), {"images": STEPS * BATCH, "batch_size": BATCH, "seed": 0, "ema_images": 20}
+            with OwnRows(fabric.global_rank, fabric.world_size):
+                record = training.fit(method, tensors, out, **how_long, monitor=monitor, fabric=fabric)
+            if fabric.is_global_zero:
+                save_file(before, out / "before.safetensors")
+            sums = {key: value.double().sum().item() for key, value in method.weights().items()}
+            path = out / f"rank{fabric.global_rank}.json"
+            path.write_text(json.dumps({"sums": sums, "published": record["images_of_published"]}))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from monai.networks.nets import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..method import Method
+from ..method import BATCH, Method
 from . import joint
 
 KL_WEIGHT = 1e-6
@@ -69,12 +69,12 @@ class Autoencoder(Method):
 
     def picture(self, z: Tensor) -> Tensor:
         """The joint picture [B, C + K, H, W] of codes."""
-        return F.pixel_shuffle(self.net.decode(z), self.patch)
+        return F.pixel_shuffle(self.net.decode(z), self.patch).float()
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         mean, log_variance = self.encode(batch["images"], batch["labels"])
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        drawn = self.picture(z).float()
+        drawn = self.picture(z)
         losses = {"l1": F.l1_loss(drawn[:, : self.shape.channels], batch["images"])}
         losses["label"] = torch.zeros_like(losses["l1"])
         if self.shape.labels:
@@ -85,18 +85,14 @@ class Autoencoder(Method):
         optimisers["net"].step()
         return losses
 
-    @torch.no_grad()
-    def latents(self, images: Tensor, labels: Tensor, batch_size: int = 64) -> dict[str, Tensor]:
+    def latents(self, images: Tensor, labels: Tensor, batch_size: int = BATCH) -> dict[str, Tensor]:
         """{"mean", "log_variance"}: [N, latent, s, s] each, on the CPU."""
-        parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
-        mean, log_variance = zip(*(self.encode(x.to(self.device), y.to(self.device)) for x, y in parts), strict=True)
-        return {"mean": torch.cat(mean).cpu(), "log_variance": torch.cat(log_variance).cpu()}
+        mean, log_variance = self.in_batches(self.encode, images, labels, batch_size=batch_size)
+        return {"mean": mean, "log_variance": log_variance}
 
-    @torch.no_grad()
-    def decode(self, z: Tensor, batch_size: int = 64) -> tuple[Tensor, Tensor]:
-        """images [N, C, H, W] and labels [N, H, W] of codes."""
-        pictures = torch.cat([self.picture(part.to(self.device)).float() for part in z.split(batch_size)])
-        return joint.decode(pictures, self.shape.channels)
+    def decode(self, z: Tensor, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
+        """images [N, C, H, W] and labels [N, H, W] of codes, on the CPU."""
+        return self.in_batches(lambda z: joint.decode(self.picture(z), self.shape.channels), z, batch_size=batch_size)
 
     def reconstruct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded means of real slices."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..method import full_precision
 from . import joint
 
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)  # the resampling filter of StyleGAN 2
@@ -64,7 +65,7 @@ class EqualConv(nn.Module):
 @functools.cache
 def kernel_2d(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
     """BINOMIAL in both directions, of sum `gain`: [1, 1, 4, 4]."""
-    taps = torch.tensor(BINOMIAL, device=device, dtype=dtype)
+    taps = torch.tensor(BINOMIAL, dtype=dtype).to(device)
     kernel = torch.outer(taps, taps)
     return (kernel * (gain / kernel.sum()))[None, None]
 
@@ -165,9 +166,10 @@ class Mapping(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
 
     def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
-        for layer in self.layers:
-            w = leaky(layer(w))
+        with full_precision(z):  # a few small layers on which every style rests, as in the originals
+            w = pixel_norm(z)
+            for layer in self.layers:
+                w = leaky(layer(w))
         if self.training:
             self.mean.lerp_(w.detach().float().mean(0), 0.005)
         return w
@@ -235,7 +237,7 @@ class JointOutput(nn.Module):
         self.register_buffer("start", start.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        image, logits = x[:, : self.channels], x[:, self.channels :]
+        image, logits = x[:, : self.channels].float(), x[:, self.channels :].float()
         if logits.shape[1] == 0:
             return image.tanh()
-        return torch.cat([image.tanh(), shares(logits.float() + self.start).to(x.dtype) * 2 - 1], dim=1)
+        return torch.cat([image.tanh(), shares(logits + self.start) * 2 - 1], dim=1)

@@ -53,7 +53,6 @@ class ClassDiffusion(EDM):
         apart = (self.denoiser.answer(noisy, sigma, classes) - theirs).square().flatten(1).mean(1)
         return loss + self.overlap * (MARGIN - apart).clamp(min=0)
 
-    @torch.no_grad()
     def sample(
         self, n: int, seed: int, steps: int | None = None, classes: Tensor | None = None, guidance: float = 1.0
     ) -> tuple[Tensor, Tensor]:
@@ -62,5 +61,8 @@ class ClassDiffusion(EDM):
         told = torch.full((n,), self.classes) if classes is None else classes
         net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
         denoiser = Denoiser(net, self.sigma_data, draws=self.draws).to(self.device)
-        pictures = denoiser.solve(noise, steps or self.solver_steps, told.to(self.device))
-        return joint.decode(pictures, self.shape.channels)
+
+        def draw(noise: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+            return self.decoded(denoiser.solve(noise, steps or self.solver_steps, told))
+
+        return self.in_batches(draw, noise, told)

@@ -46,7 +46,7 @@ class Generator(nn.Module):
             nn.init.constant_(self.net[-1].bias[shape.channels], math.log(share / (1 - share) * (shape.labels - 1)))
 
     def forward(self, z: Tensor) -> Tensor:
-        out = self.net(z)
+        out = self.net(z).float()
         image, logits = out[:, : self.image_channels], out[:, self.image_channels :]
         # Label channels compete (softmax), as the one-hot channels of real masks do.
         label = logits.softmax(dim=1) * 2 - 1 if logits.shape[1] else logits
@@ -82,6 +82,7 @@ class DCGAN(Method):
     settings = ("width", "latent", "learning_rate", "spectral", "augment", "two_scales", "background")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
+    compiled = networks
 
     def __init__(
         self,
@@ -139,8 +140,7 @@ class DCGAN(Method):
             optimisers["generator"].step()
         return losses
 
-    @torch.no_grad()
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
         """n images and labels from z ~ N(0, I)."""
         z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
-        return joint.decode(self.generator(z.to(self.device)), self.shape.channels)
+        return self.in_batches(lambda z: joint.decode(self.generator(z), self.shape.channels), z)

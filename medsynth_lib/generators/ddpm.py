@@ -68,6 +68,7 @@ class DDPM(PixelDiffusion):
         "max_snr",
     )
     networks = ("predictor",)
+    compiled = networks
 
     def __init__(
         self,
@@ -111,5 +112,9 @@ class DDPM(PixelDiffusion):
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
         """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
         noise, generator = self.noise(n, seed)
-        way = scheduler or solver(steps or self.solver_steps)
-        return joint.decode(walk(self.predictor, noise, way, generator), self.shape.channels)
+
+        def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
+            way = scheduler or solver(steps or self.solver_steps)
+            return self.decoded(walk(self.predictor, noise, way, generator))
+
+        return self.in_batches(draw, noise)

@@ -48,6 +48,7 @@ class Denoiser(nn.Module):
             raise ValueError(f"unknown {draws!r} to draw; known: {', '.join(DRAWN)}.")
         self.net, self.levels, self.draws = net, levels, draws
         self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
+        self.deviation = self.sigma_data.item()  # the same number, for the host
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c_skip, c_out, c_in for every sigma."""
@@ -71,7 +72,7 @@ class Denoiser(nn.Module):
 
         So every sampler made for noise predictors can use this denoiser.
         """
-        a = alphas().to(x.device)[t]
+        a = alphas(x.device)[t]
         sigma = (1 / a - 1).sqrt()
         grown = x / beside(a.sqrt(), x)
         return (grown - self(grown, sigma)) / beside(sigma, x)
@@ -94,23 +95,24 @@ class Denoiser(nn.Module):
 
     def solve(self, noise: Tensor, steps: int, *condition) -> Tensor:
         """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""
-        solver = solver_of(steps, float(self.sigma_data))
+        solver = solver_of(steps, self.deviation)
         x = noise * solver.init_noise_sigma
-        for level, sigma in zip(solver.timesteps, solver.sigmas, strict=False):  # a sigma more: the last is 0
+        sigmas = solver.sigmas.to(x.device)  # once; the solver's own stay on the host, which counts the steps
+        for level, sigma in zip(solver.timesteps, sigmas, strict=False):  # a sigma more: the last is 0
             solver.scale_model_input(x, level)  # tells the solver where it is
-            c_skip, c_out, _ = self.coefficients(sigma.to(x.device))
-            mixture = (self(x, sigma.to(x.device).expand(len(x)), *condition) - c_skip * x) / c_out  # what it expects
+            c_skip, c_out, _ = self.coefficients(sigma)
+            mixture = (self(x, sigma.expand(len(x)), *condition) - c_skip * x) / c_out  # what it expects
             x = solver.step(mixture, level, x).prev_sample
         return x
 
     def heun(self, noise: Tensor, steps: int, *condition) -> Tensor:
         """The same by Heun's method (algorithm 1 of the paper) on dx/dsigma = (x - D) / sigma: 2 steps - 1 calls."""
-        levels = solver_of(steps, float(self.sigma_data)).sigmas.to(noise.device)
-        x = noise * levels[0]
-        for now, after in zip(levels[:-1], levels[1:], strict=True):
+        levels = solver_of(steps, self.deviation).sigmas.to(noise.device)
+        x, last = noise * levels[0], len(levels) - 2
+        for k, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
             slope = (x - self(x, now.expand(len(x)), *condition)) / now
             euler = x + (after - now) * slope
-            if after > 0:
+            if k < last:  # the last level is 0, where there is no slope
                 slope = (slope + (euler - self(euler, after.expand(len(x)), *condition)) / after) / 2
             x = x + (after - now) * slope
         return x
@@ -155,6 +157,7 @@ class EDM(PixelDiffusion):
         "solver_steps",
     )
     networks = ("denoiser",)
+    compiled = ("denoiser.net",)
 
     def __init__(
         self,
@@ -189,13 +192,16 @@ class EDM(PixelDiffusion):
         self.descend(loss, optimisers)
         return {"loss": loss}
 
-    @torch.no_grad()
     def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces EDM's own sampler."""
         noise, generator = self.noise(n, seed)
-        if scheduler:
-            return joint.decode(walk(self.denoiser.noise_in, noise, scheduler, generator), self.shape.channels)
-        return joint.decode(self.solve(noise, steps or self.solver_steps), self.shape.channels)
+
+        def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
+            if scheduler:
+                return self.decoded(walk(self.denoiser.noise_in, noise, scheduler, generator))
+            return self.decoded(self.solve(noise, steps or self.solver_steps))
+
+        return self.in_batches(draw, noise)
 
     def solve(self, noise: Tensor, steps: int) -> Tensor:
         """Joint pictures from noise of unit variance [n, C + K, H, W]."""
@@ -203,5 +209,11 @@ class EDM(PixelDiffusion):
 
 
 def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
-    """The sigma_data of joint pictures of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square."""
-    return float(joint.encode(tensors["images"], tensors["labels"], n_labels).square().mean().sqrt())
+    """The sigma_data of joint pictures of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
+
+    A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not looked at.
+    """
+    images = tensors["images"]
+    squares = sum(float(part.double().square().sum()) for part in images.split(256))
+    pixels = images[:, 0].numel()
+    return ((squares + n_labels * pixels) / ((images.shape[1] + n_labels) * pixels)) ** 0.5

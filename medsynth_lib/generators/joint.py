@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..data.slices import SliceSet
 
@@ -54,8 +53,8 @@ def encode(images: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     """Joint picture [B, C + K, H, W] in [-1, 1] from images [B, C, H, W] and labels [B, H, W]."""
     if n_labels == 0:
         return images
-    one_hot = F.one_hot(labels.long(), n_labels).permute(0, 3, 1, 2)
-    return torch.cat([images, one_hot.to(images.dtype) * 2 - 1], dim=1)
+    planes = images.new_full((len(images), n_labels, *images.shape[2:]), -1.0)
+    return torch.cat([images, planes.scatter_(1, labels[:, None].long(), 1.0)], dim=1)
 
 
 def decode(joint: Tensor, channels: int) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,7 @@ class LatentDiffusion(Method):
     name = "latent_diffusion"
     settings = ("first", "width", "blocks", "learning_rate", "solver_steps")
     networks = ("denoiser",)
+    compiled = ("denoiser.net",)
     first_stage = VAE
 
     def __init__(
@@ -107,7 +108,7 @@ class LatentDiffusion(Method):
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is drawn anew at every step."""
         z = batch["mean"] + (0.5 * batch["log_variance"]).exp() * torch.randn_like(batch["mean"])
-        loss = self.denoiser.loss((z - self.denoiser.shift) / self.denoiser.scale, *self.condition(batch)).mean()
+        loss = self.denoiser.loss(self.standardised(z), *self.condition(batch)).mean()
         optimisers["denoiser"].zero_grad()
         self.backward(loss)
         optimisers["denoiser"].step()
@@ -129,10 +130,19 @@ class LatentDiffusion(Method):
         self.autoencoder.to(device)
         return super().to(device)
 
-    @torch.no_grad()
+    def codes(self, noise: Tensor, steps: int | None = None) -> Tensor:
+        """Codes of the first stage, on the CPU, from noise [n, ...] of their shape."""
+
+        def draw(noise: Tensor) -> Tensor:
+            return self.denoiser.shift + self.denoiser.scale * self.denoiser.solve(noise, steps or self.solver_steps)
+
+        return self.in_batches(draw, noise)
+
+    def standardised(self, codes: Tensor) -> Tensor:
+        """(z - shift) / scale of codes z [N, ...], where they lie: what the diffusion model learns."""
+        return (codes - self.denoiser.shift.to(codes.device)) / self.denoiser.scale.to(codes.device)
+
     def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W]."""
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.autoencoder.latent, generator=generator).to(self.device)
-        u = self.denoiser.solve(noise, steps or self.solver_steps)
-        return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)
+        return self.autoencoder.decode(self.codes(torch.randn(n, self.autoencoder.latent, generator=generator), steps))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..method import full_precision
+
 
 def logistic_d(on_real: Tensor, on_fake: Tensor) -> Tensor:
     """-E[log sigmoid D(x)] - E[log(1 - sigmoid D(G(z)))]  (Goodfellow et al. 2014)."""
@@ -45,7 +47,8 @@ def gradient_penalty(critic, real: Tensor, fake: Tensor) -> Tensor:
     """E[(|| dD / dx || - 1)^2] at random points between real and fake (Gulrajani et al. 2017): D stays 1-Lipschitz."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_(True)
-    return ((squared_gradient(critic(between).float(), between) + 1e-12).sqrt() - 1).square().mean()
+    with full_precision(between):
+        return ((squared_gradient(critic(between), between) + 1e-12).sqrt() - 1).square().mean()
 
 
 def path_lengths(pictures: Tensor, ws: Tensor) -> Tensor:

@@ -99,17 +99,19 @@ class PatchDiffusion(EDM):
         noisy, sigma = self.denoiser.noisy(clean)
         _, _, c_in = self.denoiser.coefficients(beside(sigma, noisy))
         thumbnails = F.adaptive_avg_pool2d(c_in * noisy, THUMBNAIL)
-        # Places are drawn on the CPU: as plain numbers they cut views, and the device is never waited for.
-        first = torch.randint(0, self.shape.size - self.tile + 1, (len(clean), 2)).tolist()
+        device = clean.device
+        first = torch.randint(0, self.shape.size - self.tile + 1, (len(clean), 2), device=device)
+        pixels = first[:, :, None] + torch.arange(self.tile, device=device)  # rows and columns: [B, 2, tile]
+        which = torch.arange(len(clean), device=device)[:, None, None]
 
         def cut(pictures):
-            tiles = zip(pictures, first, strict=True)
-            return torch.stack([x[:, i : i + self.tile, k : k + self.tile] for x, (i, k) in tiles])
+            """One tile of each picture, in one read: [B, C, H, W] -> [B, C, tile, tile]."""
+            return pictures[which, :, pixels[:, 0, :, None], pixels[:, 1, None]].permute(0, 3, 1, 2).contiguous()
 
-        place = cut(places(self.shape.size, clean.device).expand(len(clean), -1, -1, -1))
+        place = cut(places(self.shape.size, device).expand(len(clean), -1, -1, -1))
         return self.denoiser.error(cut(clean), cut(noisy), sigma, place, thumbnails)
 
     def solve(self, noise: Tensor, steps: int, stride: int | None = None) -> Tensor:
         """Joint pictures from noise [n, C + K, H, W]; tiles lie `stride` pixels apart (default: half a tile)."""
-        net = Assembled(self.denoiser.net, self.tile, stride or self.tile // 2)
+        net = Assembled(self.denoiser.net, self.tile, stride or self.tile // 2)  # on the device of `noise`
         return Denoiser(net, self.sigma_data, draws=self.draws).to(noise.device).solve(noise, steps)

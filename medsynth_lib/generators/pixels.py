@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..method import Method
-from .joint import Shape
+from .joint import Shape, decode
 from .unet import warm_up
 
 
@@ -45,7 +45,10 @@ class PixelDiffusion(Method):
         optimisers[name].step()
 
     def noise(self, n: int, seed: int) -> tuple[Tensor, torch.Generator]:
-        """Noise [n, C + K, H, W] of unit variance on the device, drawn on the CPU; and its generator, for more."""
+        """Noise [n, C + K, H, W] of unit variance, drawn on the CPU and left there; and its generator, for more."""
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator)
-        return noise.to(self.device), generator
+        return torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator), generator
+
+    def decoded(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """images [n, C, H, W] and labels [n, H, W] of joint pictures."""
+        return decode(pictures, self.shape.channels)

@@ -13,12 +13,13 @@ a short training it keeps lesions and variety that WGAN-GP loses.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..method import Method
+from ..method import Method, full_precision
 from . import blocks, joint, losses
 
 PENALTY = 10.0
@@ -233,7 +234,9 @@ class ProGAN(Method):
         """Logistic loss of D with R1 in every R1_EVERY-th step, and its parts."""
         penalise = self.at % R1_EVERY == 0
         real = real.requires_grad_(penalise)
-        on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
+        with full_precision(real) if penalise else nullcontext():  # the gradient of a gradient needs its digits
+            scores = self.discriminator(torch.cat([real, fake])).float()
+        on_real, on_fake = scores.chunk(2)
         loss = losses.logistic_d(on_real, on_fake)
         found = {"d": loss, "d_sign_real": on_real.detach().sign().mean()}
         if penalise:
@@ -242,10 +245,11 @@ class ProGAN(Method):
             loss = loss + R1_EVERY * gamma / 2 * found["r1"]
         return loss, found
 
-    @torch.no_grad()
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
         """n images and labels at full size; before the training has grown that far, enlarged."""
-        z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
-        picture = self.generator(z.to(self.device))
-        picture = F.interpolate(picture, size=(self.shape.size,) * 2, mode="nearest")
-        return joint.decode(picture, self.shape.channels)
+
+        def draw(z: Tensor) -> tuple[Tensor, Tensor]:
+            picture = F.interpolate(self.generator(z), size=(self.shape.size,) * 2, mode="nearest")
+            return joint.decode(picture, self.shape.channels)
+
+        return self.in_batches(draw, torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed)))

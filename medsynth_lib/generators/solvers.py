@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 
 import torch
@@ -34,9 +35,9 @@ def noise_schedule() -> DDPMScheduler:
 
 
 @cache
-def alphas() -> Tensor:
-    """Its a_t, the share of the picture's variance that is left at step t: [TIMESTEPS]."""
-    return noise_schedule().alphas_cumprod
+def alphas(device: torch.device | str = "cpu") -> Tensor:
+    """Its a_t, the share of the picture's variance that is left at step t: [TIMESTEPS], copied to `device` once."""
+    return noise_schedule().alphas_cumprod.to(device)
 
 
 def solver(steps: int, kind: str = "DPM-Solver++"):
@@ -59,11 +60,14 @@ def solver(steps: int, kind: str = "DPM-Solver++"):
 def walk(predictor, noise: Tensor, scheduler, generator: torch.Generator) -> Tensor:
     """From noise [B, ...] of unit variance to data; `predictor`(x_t, t int64 [B]) answers with the noise in x_t.
 
-    Only ancestral samplers (DDPM) draw noise; then from `generator`, so that a seed is a sample.
+    Only ancestral samplers (DDPM) draw noise; then from `generator`, so that a seed is a sample. The scheduler, which
+    remembers where it is, is copied: it may be used again.
     """
+    scheduler = deepcopy(scheduler)
     x = noise * scheduler.init_noise_sigma  # 1 but for those (Heun) whose noise is not shrunk into x
     own = {"generator": generator} if isinstance(scheduler, DDPMScheduler) else {}
-    for t in scheduler.timesteps:
+    on_device = scheduler.timesteps.to(x.device).long()
+    for t, level in zip(scheduler.timesteps, on_device, strict=True):
         given = scheduler.scale_model_input(x, t)
-        x = scheduler.step(predictor(given, t.to(x.device).long().expand(len(x))), t, x, **own).prev_sample
+        x = scheduler.step(predictor(given, level.expand(len(x))), t, x, **own).prev_sample
     return x

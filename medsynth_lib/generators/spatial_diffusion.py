@@ -13,8 +13,6 @@ from .joint import Shape
 from .latent_diffusion import LatentDiffusion
 from .unet import FoldedUNet
 
-BATCH = 64  # codes drawn at once
-
 
 class SpatialDiffusion(LatentDiffusion):
     """EDM on the codes of a trained Autoencoder; `kinds` of slices can be asked for (0: none).
@@ -55,7 +53,6 @@ class SpatialDiffusion(LatentDiffusion):
             return ()
         return (withheld(batch["kinds"], self.kinds),)
 
-    @torch.no_grad()
     def sample(
         self, n: int, seed: int, steps: int | None = None, kinds: Tensor | None = None, guidance: float = 1.0
     ) -> tuple[Tensor, Tensor]:
@@ -64,16 +61,18 @@ class SpatialDiffusion(LatentDiffusion):
         `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly.
         """
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator).to(self.device)
+        noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator)
         denoiser, condition = self.denoiser, ()
         if self.kinds:
-            silent = torch.full((n,), self.kinds, device=self.device)
-            condition = (silent if kinds is None else kinds.to(self.device),)
+            condition = (torch.full((n,), self.kinds) if kinds is None else kinds,)
             if kinds is not None and guidance != 1.0:
-                denoiser = Denoiser(Guided(self.denoiser.net, guidance, self.kinds), 1.0)
-        parts = zip(noise.split(BATCH), *(told.split(BATCH) for told in condition), strict=True)
-        u = torch.cat([denoiser.solve(part, steps or self.solver_steps, *told) for part, *told in parts])
-        return self.autoencoder.decode(self.denoiser.shift + self.denoiser.scale * u)
+                denoiser = Denoiser(Guided(self.denoiser.net, guidance, self.kinds), 1.0).to(self.device)
+
+        def draw(noise: Tensor, *told: Tensor) -> Tensor:
+            u = denoiser.solve(noise, steps or self.solver_steps, *told)
+            return self.denoiser.shift + self.denoiser.scale * u
+
+        return self.autoencoder.decode(self.in_batches(draw, noise, *condition))
 
 
 def lesion_kinds(labels: np.ndarray, edges) -> np.ndarray:

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..method import Method
+from ..method import Method, full_precision
 from . import joint, losses, views
 
 R1_EVERY = 16
@@ -78,6 +79,11 @@ class StyleGAN(Method):
         self.discriminator.register_buffer("sign_sum", torch.zeros(()))
         self.generator.register_buffer("path_mean", torch.zeros(()))
 
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """G, but where its path lengths are regularised; D never, for R1 needs the gradient of its gradient."""
+        return () if self.path_length else ("generator.synthesis",)
+
     @abstractmethod
     def build(self) -> tuple[nn.Module, nn.Module]:
         """(generator, discriminator). The generator has `mapping`, `layers` and `synthesis`: ws [B, layers, D] to
@@ -97,10 +103,11 @@ class StyleGAN(Method):
         }
 
     def seen(self, pictures: Tensor) -> Tensor:
-        """What D sees of joint pictures."""
-        if self.view == "ada":
-            return views.adaptive(pictures, self.shape.channels, self.discriminator.p)
-        return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
+        """What D sees of joint pictures. In full precision: bfloat16 places pixels to half a pixel."""
+        with full_precision(pictures):
+            if self.view == "ada":
+                return views.adaptive(pictures, self.shape.channels, self.discriminator.p)
+            return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
 
     def r1_weight(self, batch: int) -> float:
         """gamma / 2 for a batch of this many pictures."""
@@ -132,7 +139,8 @@ class StyleGAN(Method):
         lazy = 1 if relativistic else R1_EVERY
         penalise = self.at % lazy == 0
         pictures = self.seen(torch.cat([real, fake])).detach().requires_grad_(penalise)
-        scores = self.discriminator(pictures).float()
+        with full_precision(pictures) if penalise else nullcontext():  # the gradient of a gradient needs its digits
+            scores = self.discriminator(pictures).float()
         on_real, on_fake = scores.chunk(2)
         loss = losses.relativistic(on_real, on_fake) if relativistic else losses.logistic_d(on_real, on_fake)
         found = {"d": loss, "d_sign_real": on_real.sign().mean()}
@@ -148,7 +156,7 @@ class StyleGAN(Method):
         self.backward(loss)
         optimiser.step()
         if self.view == "ada":
-            found["p"] = self.steer(found["d_sign_real"].detach(), len(real))
+            found["p"] = self.steer(self.mean_of_processes(found["d_sign_real"].detach().clone()), len(real))
         return found
 
     @torch.no_grad()
@@ -162,24 +170,24 @@ class StyleGAN(Method):
         return d.p.clone()
 
     def path_penalty(self, z: Tensor) -> Tensor:
-        """2 (length - running mean)^2 over a half batch (Karras et al. 2020, section 3.2)."""
-        lengths = self.generator(z, z, path_lengths=True)
+        """2 (length - running mean)^2 over a half batch (Karras et al. 2020, section 3.2), in full precision."""
+        with full_precision(z):
+            lengths = self.generator(z, z, path_lengths=True)
         self.generator.path_mean.lerp_(lengths.detach().mean(), 0.01)
         return 2 * (lengths - self.generator.path_mean).square().mean()
 
-    @torch.no_grad()
     def styles(self, n: int, seed: int, psi: float = 1.0) -> Tensor:
         """n styles w [n, D] of one seed, truncated by psi."""
+        mapping = self.generator.mapping
         z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
-        return self.generator.mapping.truncate(self.generator.mapping(z.to(self.device)), psi)
+        return self.in_batches(lambda z: mapping.truncate(mapping(z), psi), z)
 
-    @torch.no_grad()
     def render(self, ws: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """Images and labels of styles [B, D] or [B, layers, D]; `seed` fixes the noise of the layers."""
         ws = ws if ws.dim() == 3 else ws[:, None].expand(-1, self.generator.layers, -1)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return joint.decode(self.generator.synthesis(ws), self.shape.channels)
+            return self.in_batches(lambda ws: joint.decode(self.generator.synthesis(ws), self.shape.channels), ws)
 
     def cross(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Style mixing as a table: ws [(A + 1) (B + 1), layers, D] of coarse [A, D] and fine styles [B, D], row by row.
@@ -188,7 +196,8 @@ class StyleGAN(Method):
         the first half of the layers has the row's style and the second half the column's.
         """
         layers = self.generator.layers
-        left, top = (torch.cat([self.generator.mapping.mean[None], styles]) for styles in (coarse, fine))
+        mean = self.generator.mapping.mean[None].to(coarse.device)
+        left, top = (torch.cat([mean, styles]) for styles in (coarse, fine))
         ws = left[:, None, None].repeat(1, len(top), layers, 1)
         ws[1:, 1:, layers // 2 :] = top[1:, None]
         ws[0] = top[:, None]
@@ -201,7 +210,7 @@ class StyleGAN(Method):
         pixels, so that a fold that is one pixel off costs little. How well a *held-out* slice can be reached says what
         the generator can draw; that a training slice is reached much better would say that it was stored.
         """
-        target = joint.encode(images, labels, self.shape.labels).to(self.device)
+        target = joint.encode(images.to(self.device), labels.to(self.device), self.shape.labels)
         w = self.generator.mapping.mean.expand(len(target), -1).clone().requires_grad_(True)
         optimiser, errors = torch.optim.Adam([w], lr=rate), []
         self.generator.requires_grad_(False)
@@ -217,7 +226,7 @@ class StyleGAN(Method):
             optimiser.zero_grad()
             errors.append(error.detach())
         self.generator.requires_grad_(True)
-        return w.detach(), torch.stack(errors)
+        return w.detach().cpu(), torch.stack(errors).cpu()
 
     def sample(self, n: int, seed: int, psi: float = 1.0) -> tuple[Tensor, Tensor]:
         """n images and labels from z ~ N(0, I), styles truncated by psi (1 = not)."""

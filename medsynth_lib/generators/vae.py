@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         self.head = nn.Linear(ws[-1] * BOTTOM**2, 2 * latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.head(self.features(x)).chunk(2, dim=1)
+        mean, log_variance = self.head(self.features(x)).float().chunk(2, dim=1)
         return mean, log_variance.clamp(-12, 8)
 
 
@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         self.net = nn.Sequential(*layers, nn.PixelShuffle(FOLD))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z)
+        return self.net(z).float()
 
 
 class VAE(Method):
@@ -80,6 +80,7 @@ class VAE(Method):
     name = "vae"
     settings = ("width", "latent", "beta", "learning_rate")
     networks = ("encoder", "decoder")
+    compiled = networks
 
     def __init__(self, channels: int, labels: int, size: int, width=32, latent=64, beta=1.0, learning_rate=1e-3):
         self.shape = joint.Shape(channels, labels, size)
@@ -104,10 +105,10 @@ class VAE(Method):
         mean, log_variance = self.encoder(joint.encode(images, labels, self.shape.labels))
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         out = self.decoder(z)
-        squared_error = F.mse_loss(out[:, : self.shape.channels].float(), images)
+        squared_error = F.mse_loss(out[:, : self.shape.channels], images)
         image_term = 0.5 * self.shape.channels * (torch.log(squared_error) + 1 + math.log(2 * math.pi))
         if self.shape.labels:
-            label_term = F.cross_entropy(out[:, self.shape.channels :].float(), labels.long())
+            label_term = F.cross_entropy(out[:, self.shape.channels :], labels.long())
         else:
             label_term = torch.zeros_like(image_term)
         kl = self.kl_per_dimension(mean, log_variance).sum() / pixels
@@ -117,7 +118,7 @@ class VAE(Method):
     @staticmethod
     def kl_per_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
         """KL( N(mean, var) || N(0, 1) ) per latent dimension, mean over the batch: [latent], in nats."""
-        return 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).float().mean(0)
+        return 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).mean(0)
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         beta = self.beta * min(1.0, fraction / KL_WARM_UP)
@@ -128,24 +129,22 @@ class VAE(Method):
         optimiser.step()
         return losses
 
-    @torch.no_grad()
+    def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance [B, latent] of q(z | x, y) of slices on the device."""
+        return self.encoder(joint.encode(images, labels, self.shape.labels))
+
     def latents(self, images: Tensor, labels: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """{"mean", "log_variance"}: [N, latent] each, of q(z | x, y) for slices, on the CPU."""
-        parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
-        coded = (joint.encode(x, y, self.shape.labels).to(self.device) for x, y in parts)
-        mean, log_variance = zip(*(self.encoder(x) for x in coded), strict=True)
-        return {"mean": torch.cat(mean).float().cpu(), "log_variance": torch.cat(log_variance).float().cpu()}
+        mean, log_variance = self.in_batches(self.encode, images, labels, batch_size=batch_size)
+        return {"mean": mean, "log_variance": log_variance}
 
-    @torch.no_grad()
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """images [B, C, H, W] and labels [B, H, W] of latents z [B, latent]."""
-        return joint.decode(self.decoder(z.to(self.device)), self.shape.channels)
+        """images [B, C, H, W] and labels [B, H, W] of latents z [B, latent], on the CPU."""
+        return self.in_batches(lambda z: joint.decode(self.decoder(z), self.shape.channels), z)
 
-    @torch.no_grad()
     def reconstruct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded posterior means of real slices."""
-        mean, _ = self.encoder(joint.encode(images, labels, self.shape.labels).to(self.device))
-        return self.decode(mean)
+        return self.decode(self.latents(images, labels)["mean"])
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
         """n images and labels from the prior z ~ N(0, I)."""

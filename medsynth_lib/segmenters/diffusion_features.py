@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..generators.edm import EDM
-from ..training import data_hash
+from ..training_key import data_hash
 from .segmenter import Segmenter, criterion
 
 SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
@@ -56,6 +56,8 @@ class DiffusionFeatures(Segmenter):
             raise ValueError("the diffusion model draws labels itself; train one of images only (labels=0).")
         self.features_of = data_hash(model.weights())
         self.model, self.n_labels, self.sigmas = model, n_labels, list(sigmas)
+        shape = (model.shape.channels, model.shape.size, model.shape.size)
+        self.noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
         self.width, self.learning_rate = width, learning_rate
         self.net = self.network()
         self.criterion = criterion()
@@ -67,6 +69,7 @@ class DiffusionFeatures(Segmenter):
 
     def to(self, device):
         self.model.to(device)
+        self.noise = self.noise.to(device)
         return super().to(device)
 
     @torch.no_grad()
@@ -79,10 +82,9 @@ class DiffusionFeatures(Segmenter):
         unet = denoiser.net.unet
         asked = [unet.mid_block, *unet.up_blocks]
         hooks = [block.register_forward_hook(lambda _, __, answer: answers.append(answer)) for block in asked]
-        noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).to(images.device)
         for sigma in self.sigmas:
-            level = torch.full((len(images),), sigma * float(denoiser.sigma_data), device=images.device)
-            answers.append(denoiser(images + level.view(-1, 1, 1, 1) * noise, level))
+            level = torch.full((len(images),), sigma * denoiser.deviation, device=images.device)
+            answers.append(denoiser(images + level.view(-1, 1, 1, 1) * self.noise, level))
         for hook in hooks:
             hook.remove()
         return [images, *(x.float() for x in answers)]

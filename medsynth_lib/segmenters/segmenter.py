@@ -9,7 +9,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from ..method import Method
+from ..method import BATCH, Method
 
 WARM_UP = 0.1  # share of the training over which the learning rate rises
 
@@ -24,6 +24,7 @@ class Segmenter(Method):
 
     settings = ("channels", "n_labels", "widths", "learning_rate")
     networks = ("net",)
+    compiled = networks
 
     def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
         self.channels, self.n_labels = channels, n_labels
@@ -60,9 +61,7 @@ class Segmenter(Method):
         optimiser.step()
         return {"dice_ce": loss}
 
-    @torch.no_grad()
-    def predict(self, images: Tensor, batch_size: int = 64) -> Tensor:
+    def predict(self, images: Tensor, batch_size: int = BATCH) -> Tensor:
         """Label maps uint8 [N, H, W] on the CPU."""
         self.net.eval()
-        parts = [self.logits(part.to(self.device)).argmax(1).to(torch.uint8).cpu() for part in images.split(batch_size)]
-        return torch.cat(parts)
+        return self.in_batches(lambda part: self.logits(part).argmax(1).to(torch.uint8), images, batch_size=batch_size)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..method import BATCH
 from .cyclegan import CycleGAN, ResNetGenerator
 
 
@@ -54,8 +55,7 @@ class AttentionCycleGAN(CycleGAN):
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         return super().total(losses) + self.change * losses["change"]
 
-    @torch.no_grad()
-    def attention(self, pictures: Tensor, to: str, batch_size: int = 64) -> Tensor:
+    def attention(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
         """Maps [N, 1, H, W] in (0, 1): where `translate(pictures, to)` paints. On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
-        return torch.cat([net.attention(part.to(self.device)).float().cpu() for part in pictures.split(batch_size)])
+        return self.in_batches(net.attention, pictures, batch_size=batch_size)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..generators.blocks import Paint
+from ..method import BATCH, full_precision
 from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
 WARM_UP = 0.2  # share of the training in which the tone curves learn alone, from D alone
@@ -60,8 +61,9 @@ class ToneCurve(nn.Module):
             self.heights.weight.copy_(torch.kron(torch.eye(outputs, inputs), unchanged)[:, :, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
-        hats = F.relu(1 - (pictures[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
-        return CURVE_RATE * self.heights(hats.flatten(1, 2))
+        with full_precision(pictures):  # bfloat16 would leave some 256 grey values
+            hats = F.relu(1 - (pictures[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
+            return CURVE_RATE * self.heights(hats.flatten(1, 2))
 
 
 class ResNetGenerator(nn.Module):
@@ -97,7 +99,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         toned = self.curve(pictures)
-        return (toned if self.curve_only else toned + self.net(pictures)).tanh()
+        return (toned if self.curve_only else toned + self.net(pictures).float()).tanh()
 
 
 class CycleGAN(Translator):
@@ -115,6 +117,7 @@ class CycleGAN(Translator):
     settings = ("channels", "size", "width", "blocks", "patch", "levels", "learning_rate", "cycle", "identity", "pool")
     networks = ("generator_a", "generator_b", "discriminator_a", "discriminator_b")
     averaged = ("generator_a", "generator_b")
+    compiled = networks
 
     def __init__(
         self,
@@ -216,8 +219,12 @@ class CycleGAN(Translator):
     def load(self, weights: dict[str, Tensor]) -> CycleGAN:
         return super().load(super().weights() | weights)
 
-    @torch.no_grad()
-    def translate(self, pictures: Tensor, to: str, batch_size: int = 64) -> Tensor:
+    def translate(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
         """Pictures [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
-        return torch.cat([net(part.to(self.device)).float().cpu() for part in pictures.split(batch_size)])
+        return self.in_batches(net, pictures, batch_size=batch_size)
+
+    def toned(self, pictures: Tensor, to: str) -> Tensor:
+        """What the tone curve alone makes of pictures [N, C, H, W]; `to` is "a" or "b". On the CPU."""
+        net = {"a": self.generator_a, "b": self.generator_b}[to]
+        return self.in_batches(lambda part: net.curve(part).tanh(), pictures)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..generators.edm import EDM
 from ..generators.unet import FoldedUNet
+from ..method import BATCH
 from .pix2pix import one_hot
 
 
@@ -32,12 +33,12 @@ class MaskDiffusion(EDM):
     def sample(self, n: int, seed: int, **how):
         raise TypeError("mask_diffusion draws images for masks; call translate(labels, seed).")
 
-    @torch.no_grad()
-    def translate(self, labels: Tensor, seed: int, batch_size: int = 64) -> Tensor:
+    def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
         """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
-        generator, images = torch.Generator().manual_seed(seed), []
-        for part in labels.split(batch_size):
-            noise = torch.randn(len(part), self.shape.channels, *part.shape[1:], generator=generator)
-            condition = one_hot(part.to(self.device), self.shape.labels)
-            images.append(self.denoiser.solve(noise.to(self.device), self.solver_steps, None, condition))
-        return torch.cat(images).float().clamp(-1, 1).cpu()
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(part: Tensor) -> Tensor:
+            noise = torch.randn(len(part), self.shape.channels, *part.shape[1:], generator=generator).to(part.device)
+            return self.denoiser.solve(noise, self.solver_steps, None, one_hot(part, self.shape.labels)).clamp(-1, 1)
+
+        return self.in_batches(draw, labels, batch_size=batch_size)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..generators.joint import Shape, encode
+from ..method import BATCH
 from .patchgan import PatchGAN, Translator, least_squares_d, least_squares_g
 
 
@@ -51,7 +52,7 @@ class UNetGenerator(nn.Module):
         across.pop()
         for up in self.ups:
             x = torch.cat([up(x), across.pop()], dim=1)
-        return self.last(x).tanh()
+        return self.last(x).float().tanh()
 
 
 class LastingDropout(nn.Module):
@@ -75,6 +76,7 @@ class Pix2Pix(Translator):
     settings = ("width", "levels", "learning_rate", "weight")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
+    compiled = networks
 
     def __init__(
         self,
@@ -125,11 +127,13 @@ class Pix2Pix(Translator):
             optimisers["generator"].step()
         return losses
 
-    @torch.no_grad()
-    def translate(self, labels: Tensor, seed: int, batch_size: int = 64) -> Tensor:
+    def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
         """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
         self.generator.eval()
+
+        def draw(part: Tensor) -> Tensor:
+            return self.draw(one_hot(part, self.shape.labels))
+
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            parts = (one_hot(part.to(self.device), self.shape.labels) for part in labels.split(batch_size))
-            return torch.cat([self.draw(part).float().cpu() for part in parts])
+            return self.in_batches(draw, labels, batch_size=batch_size)

@@ -40,4 +40,4 @@ class SPADE(Pix2Pix):
 
     def draw(self, condition: Tensor) -> Tensor:
         z = torch.randn(len(condition), self.latent, device=condition.device)
-        return self.generator(condition, z).tanh()
+        return self.generator(condition, z).float().tanh()

@@ -1,0 +1,91 @@
+"""Every method of the library as small as can be, with data for it: for tests of all methods and for the GPU check."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import torch
+
+import medsynth_lib as ms  # imports a method's own library (MONAI, diffusers) only when the method is named
+from medsynth_lib.method import Method
+
+SIZE, ROWS = 16, 10
+VAE = {"channels": 2, "labels": 3, "size": SIZE, "width": 8, "latent": 4}
+CODER = {"channels": 2, "labels": 3, "size": SIZE, "width": 8, "latent": 2, "patch": 2}
+SMALL = {"patch": 2, "widths": (8, 16), "layers": 1}
+
+
+def diffusion_features():
+    return ms.DiffusionFeatures(ms.EDM(2, 0, SIZE, 0.7, **SMALL), 3, width=8)
+
+
+def segmenter(name: str, *sizes):
+    from medsynth_lib.segmenters.arms import SEGMENTERS
+
+    return SEGMENTERS[name](2, 3, *sizes)
+
+
+def simclr():
+    from medsynth_lib.encoders.simclr import SimCLR
+
+    return SimCLR(2, SIZE, width=8, features=8)
+
+
+METHODS = {
+    "vae": lambda: ms.VAE(2, 3, SIZE, width=8, latent=4),
+    "dcgan": lambda: ms.DCGAN(2, 3, SIZE, width=8, latent=4),
+    "progan": lambda: ms.ProGAN(2, 3, SIZE, width=8, most=8, latent=4),
+    "stylegan1": lambda: ms.StyleGAN1(2, 3, SIZE, width=8, most=8, latent=4, ada_images=100),
+    "stylegan2": lambda: ms.StyleGAN2(2, 3, SIZE, width=8, most=8, latent=4, ada_images=100, path_length=True),
+    "stylegan3": lambda: ms.StyleGAN3(2, 3, SIZE, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
+    "ddpm": lambda: ms.DDPM(2, 3, SIZE, **SMALL),
+    "edm": lambda: ms.EDM(2, 3, SIZE, 0.7, **SMALL),
+    "class_diffusion": lambda: ms.ClassDiffusion(2, 3, SIZE, 0.7, classes=2, overlap=0.1, **SMALL),
+    "patch_diffusion": lambda: ms.PatchDiffusion(2, 3, SIZE, 0.7, tile=8, **SMALL),
+    "latent_diffusion": lambda: ms.LatentDiffusion(2, 3, SIZE, VAE, width=16, blocks=1),
+    "spatial_diffusion": lambda: ms.SpatialDiffusion(2, 3, SIZE, CODER, kinds=2, widths=(8, 16), attention=False),
+    "autoencoder": lambda: ms.Autoencoder(2, 3, SIZE, width=8, latent=2),
+    "cyclegan": lambda: ms.CycleGAN(1, SIZE, width=4, blocks=1, levels=1, pool=17),
+    "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, SIZE, width=4, blocks=1, patch=2, levels=1, pool=17),
+    "pix2pix": lambda: ms.Pix2Pix(2, 3, SIZE, width=4, levels=3),
+    "spade": lambda: ms.SPADE(2, 3, SIZE, width=4, levels=2),
+    "mask_diffusion": lambda: ms.MaskDiffusion(2, 3, SIZE, 0.7, **SMALL),
+    "unet": lambda: segmenter("unet", (8, 16)),
+    "dynunet": lambda: segmenter("dynunet", (8, 8, 16)),
+    "swin": lambda: segmenter("swin", (12,)),
+    "diffusion_features": diffusion_features,
+    "simclr": simclr,
+}
+SIZES = {"swin": 64}  # pixels, where SIZE is too few
+
+
+def data(name: str) -> dict[str, torch.Tensor]:
+    """What a batch of METHODS[name] is made of: ROWS pictures with labels, their codes, classes and subjects."""
+    generator, size = torch.Generator().manual_seed(0), SIZES.get(name, SIZE)
+    images = torch.rand(ROWS, 2, size, size, generator=generator) * 2 - 1
+    tensors = {"images": images, "labels": (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)}
+    if name in ("cyclegan", "attention_cyclegan"):
+        return {"a": images[:, :1], "b": images[:, 1:]}
+    if name == "latent_diffusion":
+        return {"mean": images[:, 0, 0, :4], "log_variance": images[:, 1, 0, :4]}
+    if name == "spatial_diffusion":
+        codes = {"mean": images[:, :, :4, :4], "log_variance": images[:, :, 4:8, :4]}
+        return codes | {"kinds": torch.arange(ROWS) % 2}
+    more = {"classes": torch.arange(ROWS) % 2} if name == "class_diffusion" else {}
+    return tensors | more | ({"subjects": torch.arange(ROWS) // 2} if name == "simclr" else {})
+
+
+def all_names() -> set[str]:
+    """The names of all methods that the library's modules define, whether METHODS has them or not."""
+    for module in pkgutil.walk_packages(ms.__path__, f"{ms.__name__}."):
+        if module.name.split(".")[1] in ("generators", "translators", "segmenters", "encoders"):
+            importlib.import_module(module.name)
+
+    def below(cls):
+        for sub in cls.__subclasses__():
+            yield sub
+            yield from below(sub)
+
+    return {c.name for c in below(Method) if c.__module__.startswith(ms.__name__) and not inspect.isabstract(c)}

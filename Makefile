@@ -7,13 +7,14 @@ CORES     ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 
 NOTEBOOKS ?= core
 SEGMENTERS ?=
 MINUTES   ?= 10
+DEVICE    ?= auto
 # e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build of torch on Linux
 TORCH_INDEX ?=
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help reproduce plan release test bench lab student strip clean known
+.PHONY: help reproduce plan release test bench gpu-check lab student strip clean known
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
@@ -23,7 +24,7 @@ REPRODUCE = $(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA
   --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
 
 help:  ## show this text
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
 	@echo "PROFILE=smoke|demo|reference|gpu|paper|family  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
 	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  SEGMENTERS=\"unet dynunet swin\"  PYTHON=python3  TORCH_INDEX=URL"
@@ -40,11 +41,14 @@ release: known .venv/.stamp  ## GENERATOR=edm of a finished run as a data set to
 	@$(RUN) -m medsynth_lib.release "$(GENERATOR)" --profile $(PROFILE) --data "$$DATA" --seed $(SEED) $(if $(FORCE),--force)
 
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 bench: .venv/.stamp  ## speed of the training loop beside others; then time to quality (MINUTES=10 a training, 3 seeds)
 	@$(RUN) benchmarks/training_loop.py
 	@$(RUN) benchmarks/time_to_quality.py --minutes $(MINUTES)
+
+gpu-check: .venv/.stamp  ## does medsynth work and pay on this GPU? 8 minutes; DEVICE=cpu: the same at smoke size
+	@$(RUN) benchmarks/gpu_check.py --device $(DEVICE)
 
 lab: .venv/.stamp  ## JupyterLab on the notebooks
 	@$(RUN) -m jupyterlab notebooks

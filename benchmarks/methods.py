@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections import Counter
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import medsynth_lib as ms  # imports a method's own library (MONAI, diffusers) only when the method is named
 from medsynth_lib.method import Method
@@ -77,6 +79,32 @@ def data(name: str) -> dict[str, torch.Tensor]:
     return tensors | more | ({"subjects": torch.arange(ROWS) // 2} if name == "simclr" else {})
 
 
+def in_use(method, tensors: dict) -> list[torch.Tensor]:
+    """What the method returns where it is used, from tensors on the CPU."""
+    found = []
+    if hasattr(method, "translate"):
+        given = (tensors["a"], "b") if "a" in tensors else (tensors["labels"], 0)
+        found.append(method.translate(*given))
+    elif hasattr(method, "sample"):
+        found += method.sample(5, 0)
+    if method.name == "cyclegan":
+        found.append(method.toned(tensors["a"], "b"))
+    if hasattr(method, "attention") and "a" in tensors:
+        found.append(method.attention(tensors["a"], "b"))
+    if hasattr(method, "predict"):
+        found.append(method.predict(tensors["images"]))
+    if hasattr(method, "reconstruct"):
+        found += method.latents(tensors["images"], tensors["labels"]).values()
+        found += method.reconstruct(tensors["images"], tensors["labels"])
+    if hasattr(method, "styles"):
+        styles = method.styles(3, 0)
+        found += [styles, *method.render(method.cross(styles, styles))]
+        found += method.project(tensors["images"][:2], tensors["labels"][:2], steps=1)
+    if hasattr(method, "embed"):
+        found.append(torch.from_numpy(method.embed(tensors["images"].numpy())))
+    return found
+
+
 def all_names() -> set[str]:
     """The names of all methods that the library's modules define, whether METHODS has them or not."""
     for module in pkgutil.walk_packages(ms.__path__, f"{ms.__name__}."):
@@ -89,3 +117,21 @@ def all_names() -> set[str]:
             yield from below(sub)
 
     return {c.name for c in below(Method) if c.__module__.startswith(ms.__name__) and not inspect.isabstract(c)}
+
+
+CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.mkldnn_convolution.default)
+LINEAR = (torch.ops.aten.addmm.default,)
+
+
+class Kinds(TorchDispatchMode):
+    """Counts convolutions and linear layers by the precision in which they are really computed."""
+
+    def __init__(self):
+        self.found = Counter()
+        super().__init__()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        for kind, operations in (("convolution", CONVOLUTIONS), ("linear", LINEAR)):
+            if operation in operations:
+                self.found[kind, args[-2 if kind == "linear" else 0].dtype] += 1
+        return operation(*args, **(kwargs or {}))

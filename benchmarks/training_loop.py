@@ -1,6 +1,8 @@
 """How fast is `fit`? The same network and pictures in four loops, blocks of steps in turn, one run.
 
-usage: python benchmarks/training_loop.py [--size 32] [--batch 16] [--steps 40] [--rounds 5] [--out FILE]
+usage: python benchmarks/training_loop.py [--size 32] [--batch 16] [--steps 40] [--rounds 9] [--out FILE]
+
+All of them compute in the same precision: bf16 on a GPU that has it, float32 elsewhere.
 
 floor      forward, backward, fused AdamW on batches that lie ready: what the machine can do
 fit        this project's loop: average of the weights, clipped gradients, finite check, statistics
@@ -27,6 +29,7 @@ from monai.transforms import RandAffined
 from torch.nn import functional as F
 
 import medsynth_lib as ms
+from medsynth_lib.devices import autocast, make_fabric, precision_of
 from medsynth_lib.generators.solvers import TIMESTEPS, noise_schedule
 from medsynth_lib.runs import commit, versions
 
@@ -35,26 +38,27 @@ WIDTHS = (32, 64, 64)
 
 def model(size: int) -> ms.DDPM:
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ms.DDPM(1, 0, size, patch=1, widths=WIDTHS, layers=2, prediction="epsilon").to(device)
+    return ms.DDPM(1, 0, size, patch=1, widths=WIDTHS, layers=2, prediction="epsilon").to(make_fabric().device)
 
 
-def noise_loss(net, schedule, x, timesteps=TIMESTEPS):
+def noise_loss(net, schedule, x, precision, timesteps=TIMESTEPS):
     noise = torch.randn_like(x)
     t = torch.randint(0, timesteps, (len(x),), device=x.device)
-    return F.mse_loss(net(schedule.add_noise(x, noise, t), t), noise)
+    with autocast(x.device, precision):
+        return F.mse_loss(net(schedule.add_noise(x, noise, t), t).float(), noise)
 
 
 class Floor:
     def __init__(self, pictures, batch):
         self.ddpm, self.schedule = model(pictures.shape[-1]), noise_schedule()
+        self.precision = precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.AdamW(self.ddpm.predictor.parameters(), lr=1e-4, fused=True)
         self.batch = pictures[:batch].to(self.ddpm.device)
 
     def run(self, steps):
         for _ in range(steps):
             self.optimiser.zero_grad()
-            noise_loss(self.ddpm.predictor, self.schedule, self.batch).backward()
+            noise_loss(self.ddpm.predictor, self.schedule, self.batch, self.precision).backward()
             self.optimiser.step()
 
 
@@ -74,7 +78,7 @@ class Fit:
 class Diffusers:
     def __init__(self, pictures, batch):
         self.ddpm, self.schedule = model(pictures.shape[-1]), noise_schedule()
-        self.net = self.ddpm.predictor.unet
+        self.net, self.precision = self.ddpm.predictor.unet, precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
         self.ema = EMAModel(self.net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
         data = [{"input": picture} for picture in pictures]
@@ -84,7 +88,7 @@ class Diffusers:
         done, net = 0, lambda x, t: self.net(x, t).sample
         while done < steps:
             for batch in self.loader:
-                loss = noise_loss(net, self.schedule, batch["input"].to(self.ddpm.device))
+                loss = noise_loss(net, self.schedule, batch["input"].to(self.ddpm.device), self.precision)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
                 self.optimiser.step()
@@ -99,7 +103,7 @@ class Diffusers:
 class Monai:
     def __init__(self, pictures, batch):
         self.ddpm, self.schedule = model(pictures.shape[-1]), MonaiScheduler(num_train_timesteps=TIMESTEPS)
-        self.net = self.ddpm.predictor.unet
+        self.net, self.precision = self.ddpm.predictor.unet, precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=2.5e-5)
         turn = RandAffined(
             keys=["image"],
@@ -117,7 +121,8 @@ class Monai:
         while done < steps:
             for batch in self.loader:
                 self.optimiser.zero_grad(set_to_none=True)
-                loss = noise_loss(net, self.schedule, batch["image"].as_tensor().to(self.ddpm.device))
+                pictures = batch["image"].as_tensor().to(self.ddpm.device)
+                loss = noise_loss(net, self.schedule, pictures, self.precision)
                 loss.backward()
                 self.optimiser.step()
                 total += loss.item()
@@ -157,6 +162,7 @@ def measure(size: int, batch: int, steps: int, rounds: int) -> dict:
         "rounds": rounds,
         "threads": torch.get_num_threads(),
         "device": str(loops["floor"].ddpm.device),
+        "precision": loops["floor"].precision,
         "versions": versions(),
         "commit": commit(),
     }
@@ -164,7 +170,7 @@ def measure(size: int, batch: int, steps: int, rounds: int) -> dict:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("size", 32), ("batch", 16), ("steps", 40), ("rounds", 5)):
+    for name, default in (("size", 32), ("batch", 16), ("steps", 40), ("rounds", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()

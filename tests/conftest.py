@@ -1,4 +1,7 @@
-"""Tests need no network, show no progress bars and leave two cores to whoever else works here."""
+"""Tests need no network, show no progress bars, leave cores to whoever else works here, and run on the CPU everywhere.
+
+What a GPU does is looked at by `make gpu-check`; here it would only change last digits.
+"""
 
 import os
 import sys
@@ -7,11 +10,23 @@ from pathlib import Path
 import pytest
 
 os.environ["MEDSYNTH_HEADLESS"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; several test processes share the cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))  # methods.py: every method as small as can be
+
+
+# The longest first, so that they do not run alone in the end.
+LONG = ("test_dag", "test_notebooks", "test_two_processes", "test_resume", "test_every_method", "test_gpu_check")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    order = {name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture

@@ -5,21 +5,19 @@ from collections import Counter
 import pytest
 import torch
 from lightning_fabric import Fabric
-from methods import METHODS, all_names, data
+from methods import METHODS, Kinds, all_names, data, in_use
 from pretend_device import COUNTS, DEVICE, PretendFabric
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from medsynth_lib import training
 from medsynth_lib.checkpoints import load_weights
 from medsynth_lib.devices import compiled_networks
 from medsynth_lib.encoders import load_encoder
 from medsynth_lib.generators import GENERATORS, load_generator
+from medsynth_lib.segmenters.augment import augment, moved, random_tones
 from medsynth_lib.training import fit
 from medsynth_lib.translators import TRANSLATORS, load_translator
 
 CPU = {"accelerator": "cpu", "devices": 1}
-CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.mkldnn_convolution.default)
-LINEAR = (torch.ops.aten.addmm.default,)
 IN_FLOAT32 = {  # what a step computes in float32 though the method trains in bfloat16, and why
     "stylegan1": {"linear"},  # the mapping network
     "stylegan2": {"linear"},
@@ -30,20 +28,6 @@ IN_FLOAT32 = {  # what a step computes in float32 though the method trains in bf
 
 def test_no_method_is_forgotten():
     assert set(METHODS) == all_names() and {*GENERATORS, *TRANSLATORS} <= set(METHODS)
-
-
-class Kinds(TorchDispatchMode):
-    """Counts convolutions and linear layers by the precision they run in."""
-
-    def __init__(self):
-        self.found = Counter()
-        super().__init__()
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        for kind, operations in (("convolution", CONVOLUTIONS), ("linear", LINEAR)):
-            if operation in operations:
-                self.found[kind, args[-2 if kind == "linear" else 0].dtype] += 1
-        return operation(*args, **(kwargs or {}))
 
 
 def train(name, folder, monkeypatch=None, images=16, watch=None, fabric=None, **how):
@@ -82,32 +66,6 @@ def test_bfloat16_is_used_where_it_is_said_and_nowhere_else(name, tmp_path):
         assert steps[0]["convolution", torch.bfloat16] > 0
 
 
-def in_use(method, tensors: dict) -> list[torch.Tensor]:
-    """What the method returns where it is used, from tensors on the CPU."""
-    found = []
-    if method.name in TRANSLATORS:
-        given = (tensors["a"], "b") if "a" in tensors else (tensors["labels"], 0)
-        found.append(method.translate(*given))
-    elif hasattr(method, "sample"):
-        found += method.sample(5, 0)
-    if method.name == "cyclegan":
-        found.append(method.toned(tensors["a"], "b"))
-    if hasattr(method, "attention") and "a" in tensors:
-        found.append(method.attention(tensors["a"], "b"))
-    if hasattr(method, "predict"):
-        found.append(method.predict(tensors["images"]))
-    if hasattr(method, "reconstruct"):
-        found += method.latents(tensors["images"], tensors["labels"]).values()
-        found += method.reconstruct(tensors["images"], tensors["labels"])
-    if hasattr(method, "styles"):
-        styles = method.styles(3, 0)
-        found += [styles, *method.render(method.cross(styles, styles))]
-        found += method.project(tensors["images"][:2], tensors["labels"][:2], steps=1)
-    if hasattr(method, "embed"):
-        found.append(torch.from_numpy(method.embed(tensors["images"].numpy())))
-    return found
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_on_another_device_it_trains_and_its_results_lie_on_the_cpu(name, tmp_path, monkeypatch):
     """Twice as many steps between the same number of ticks cost no copy and no read of the device more."""
@@ -142,3 +100,11 @@ def test_what_may_be_compiled_is_there(name):
     assert len(found) == len(method.compiled) and all(isinstance(net, torch.nn.Module) for net in found)
     if name not in ("progan", "stylegan2", "autoencoder"):
         assert found, "leave a method out only where its gradients have gradients, or it has no forward"
+
+
+@pytest.mark.parametrize("change", [augment, moved, random_tones])
+def test_random_changes_of_batches_never_wait_for_the_device(change):
+    batch = {key: value.to(DEVICE) for key, value in data("unet").items()}
+    COUNTS.clear()
+    found = change(batch)
+    assert all(value.device == DEVICE for value in found.values()) and not COUNTS

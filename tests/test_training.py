@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medsynth_lib import devices
 from medsynth_lib import training as loop
 from medsynth_lib.checkpoints import CheckpointError
 from medsynth_lib.method import Method, TrainingError
@@ -145,15 +144,6 @@ def test_a_damaged_state_names_the_file(tmp_path):
     (tmp_path / "state" / "state.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"state\.pt cannot be read .* delete it to train from the start"):
         fit(Slope(), ONES, tmp_path, images=20, batch_size=4, seed=0)
-
-
-def test_data_that_do_not_fit_on_the_gpu_wait_on_the_host(monkeypatch):
-    tensors = {"x": torch.zeros(100, 4), "y": torch.zeros(100, dtype=torch.uint8)}  # 1,700 bytes
-    gpu = torch.device("cuda")
-    for free, home in ((3_400, "cuda"), (3_399, "cpu")):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10_000))
-        assert devices.data_home(tensors, gpu).type == home
-    assert devices.data_home(tensors, torch.device("cpu")).type == "cpu"
 
 
 def test_a_long_average_is_a_long_one(tmp_path):

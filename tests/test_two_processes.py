@@ -1,4 +1,4 @@
-"""Several processes: every method stays one method, equals its training in one process, and no process waits for ever."""
+"""Several processes: every method stays one method, equals its training in one process, and nobody waits for ever."""
 
 import json
 import os
@@ -120,13 +120,14 @@ def test_fabric_run_starts_them_too(tmp_path):
         "from methods import METHODS, data\n"
         "from medsynth_lib.training import fit\n"
         "method = METHODS['latent_diffusion']()\n"
-        "assert fit(method, data('latent_diffusion'), sys.argv[1], images=16, batch_size=8, seed=0)['world_size'] == 2\n"
+        "tensors, how = data('latent_diffusion'), {'images': 16, 'batch_size': 8, 'seed': 0}\n"
+        "assert fit(method, tensors, sys.argv[1], **how)['world_size'] == 2\n"
         "step = method.step\n"
         "def broken(*args):\n"
         "    losses = step(*args)\n"
         "    return {'loss': losses['loss'] / 0 if os.environ['RANK'] == '1' and method.at == 1 else losses['loss']}\n"
         "method.step = broken\n"
-        "fit(method, data('latent_diffusion'), sys.argv[1] + 'x', images=16, batch_size=8, seed=0)\n"
+        "fit(method, tensors, sys.argv[1] + 'x', **how)\n"
     )
     words = [str(Path(sys.executable).parent / "fabric"), "run", "--accelerator=cpu", "--devices=2"]
     words += [str(program), str(tmp_path / "out")]

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from . import report
-from .checkpoints import CheckpointError, file_hash, save_arrays
-from .data.slices import DataError, SliceSet
+from .checkpoints import CheckpointError, save_arrays
+from .data.slices import DataError, SliceSet, hash_of
 from .fingerprint import package_hash
+from .finished import METRICS, mark_done
 from .method import TrainingError
 from .metrics.surface import surface_per_subject
 from .runs import Run, start
@@ -104,8 +105,11 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
 
 
 def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) -> dict:
-    """All that a job's result depends on (`data`: see `Run.data_hashes`); a result with another request is stale."""
-    samples = {name: file_hash(generators[name]["folder"] / "metrics.json") for name in arm.synthetic}
+    """All that a job's result depends on (`data`: see `Run.data_hashes`); a result with another request is stale.
+
+    A generator counts by its samples: trained again with the same ones, it changes nothing here.
+    """
+    samples = {name: hash_of(generators[name]["folder"] / "samples") for name in arm.synthetic}
     used = {name: getattr(sizes, name) for name in TRAINING}
     whole = {"job": asdict(job), "arm": asdict(arm), "sizes": used, "samples": samples, "code": code(), **data}
     return json.loads(json.dumps(whole))  # as it is read back
@@ -113,19 +117,23 @@ def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) 
 
 @cache
 def code() -> str:
-    """Changes with the code that trains or measures; read once per process."""
-    return package_hash("segmenters") + package_hash("metrics")
+    """Changes with the library's code, as Snakemake's jobs do; read once per process.
+
+    Measured again costs little: `fit` trains again only where its own code or data changed.
+    """
+    return package_hash()
 
 
 def measure(job: Job, profile: str, data: str, seed: int, generators: list[str]) -> None:
     """Train the job's arm (named as in the plan or as its folder) and write into it what the real test subjects say.
 
+    A result that answers the same request is left as it is.
     `generators`: for those of the arm there must be samples, others only make their arms' names known.
     Raises ValueError for a job that is not in the plan, ReportError when samples are missing.
     """
     run = start(job.path, profile, data, seed)
     with own_turn(run.folder, job.path):
-        sizes, test = run.settings.segmentation, run.part("test")
+        sizes = run.settings.segmentation
         known = plan.arms(sizes, generators)
         names = {folder_name(name): name for name in known}
         if folder_name(job.arm) not in names:
@@ -133,7 +141,12 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         job = replace(job, arm=names[folder_name(job.arm)])
         arm = known[job.arm]
         trained = report.trained_generators(run, arm.synthetic) if arm.synthetic else {}
-        sets = sets_of(run, trained)
+        asked = request(job, arm, sizes, run.data_hashes(), trained)
+        if read(run.folder, asked):
+            print(f"{job.path} is there already, made from the same slices by the same code")
+            mark_done(run.folder)
+            return
+        sets, test = sets_of(run, trained), run.part("test")
         found = train(arm, sets, test, sizes, run.seed_of(f"arm{job.k}"), run.folder, job.segmenter)
         tolerance = max(test.spacing)  # one pixel
         _, hd95, nsd = surface_per_subject(
@@ -142,7 +155,7 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         save_arrays(run.folder / "predictions.npz", labels=found["predictions"])
         per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
         run.finish(
-            request=request(job, arm, sizes, run.data_hashes(), trained),
+            request=asked,
             subjects=found["subjects"],
             **{name: without_nan(values) for name, values in per_subject.items()},
             tolerance_mm=tolerance,
@@ -157,7 +170,7 @@ def without_nan(values: np.ndarray) -> list:
 
 def read(folder: Path, asked: dict) -> dict | None:
     """What a job found, as arrays over test subjects; None when it has not finished or answered another request."""
-    path = folder / "metrics.json"
+    path = folder / METRICS
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))

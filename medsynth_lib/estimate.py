@@ -46,23 +46,24 @@ def estimate(
     sizes, shape = settings.segmentation, Shape(channels, labels, settings.data.image_size)
     known = arms(sizes, generators)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    each, disk = sizes.steps * sizes.batch_size, 0
-    lines = [f"  comparison: {len(known)} arms, {len(jobs)} trainings of {each:,} images each"]
+    budget, disk = sizes.steps * sizes.batch_size, 0
+    lines = [f"  comparison: {len(known)} arms, {len(jobs)} trainings of {budget:,} images each"]
     for segmenter, trainings in Counter(job.segmenter for job in jobs).items():
         speed, parameters = images_per_second(segmenter, shape, sizes)
         images = sum(known[job.arm].effort for job in jobs if job.segmenter == segmenter)
-        hours = images * each / speed / 3600
+        hours = images * budget / speed / 3600
         disk += trainings * parameters * FLOAT
         lines.append(
             f"    {segmenter}: {trainings} trainings, {parameters:,} parameters; {speed:,.3g} images/s measured here "
             f"({device}), {duration(hours)} of that"
         )
-    samples = len(generators) * settings.synthetic * slice_bytes(settings, channels)
+    each = settings.synthetic * slice_bytes(settings, channels)  # bytes of one generator's samples
+    samples = len(generators) * each
     both = held_bytes(settings, channels)
     lines += [
         f"    memory: a training on both holds {size(both)} of slices, on the GPU if that is at most half of it",
         f"    disk: {size(samples)} of synthetic slices ({len(generators)} x {settings.synthetic:,}), {size(disk)} of "
-        "segmenters",
+        f"segmenters; {size(each)} more while a generator is sampled again, for its old slices stay until then",
     ]
     return "\n".join(lines)
 

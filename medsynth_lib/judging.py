@@ -6,35 +6,41 @@ gives the record of one generator with intervals, floors, nulls and controls. Th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .data.slices import SliceSet, concatenate
-from .encoders.simclr import SimCLR, tensors_for
+from .data.slices import SliceSet
+from .encoders.simclr import SIDE, SimCLR, tensors_for
 from .generators import load_generator
 from .generators.joint import tensors_of
 from .metrics import anatomy, copying, memorization
 from .metrics.diversity import covered, diversity_with_ceiling, ms_ssim_of_pairs, neighbour_measures
-from .metrics.features import FeatureSpace, LayoutSpace, wavelets
+from .metrics.features import FeatureSpace, LayoutSpace, shrink, wavelets
 from .metrics.fidelity import distance_with_floor, frechet_distance, unbiased_mmd
+from .metrics.portions import portions, spans
 from .metrics.radiomics import radiomics
 from .training import fit
 
 DIMENSIONS = 16  # of every space, fewer where there are few real slices
+DECODED = 512  # slices at once through a generator's decoder
 
 
 def equal_mix(training: SliceSet, holdout: SliceSet, seed: int) -> SliceSet:
-    """The slices of as many training people as there are held-out ones, and of these.
+    """The slices of as many training people as there are held-out ones, and of these; averaged down to SIDE pixels.
 
     An encoder that had learned from training people alone would know them better than the held-out ones, and every
-    distance to them would be another kind of distance.
+    distance to them would be another kind of distance. Only pictures and people: labels stay behind.
     """
     rng, people = np.random.default_rng(seed), training.unique_subjects()
     some = rng.permutation(people)[: len(holdout.unique_subjects())]
-    return concatenate(training.of_subjects(some), holdout)
+    rows = np.flatnonzero(np.isin(training.subjects, some))
+    parts = (portions(training.images, rows), portions(holdout.images))
+    images = np.concatenate([shrink(portion, SIDE) for part in parts for portion in part])
+    return SliceSet(images, np.concatenate([training.subjects[rows], holdout.subjects]), channels=training.channels)
 
 
 def train_encoder(training: SliceSet, holdout: SliceSet, folder: Path, images: int, seed: int, batch_size: int = 64):
@@ -48,12 +54,16 @@ def softened(folder: Path, holdout: SliceSet, device="cpu") -> np.ndarray | None
     """Held-out images as the decoder of the generator in `folder` gives them back; None for one without an encoder.
 
     A VAE, and what draws its codes, cannot draw sharper than this: pictures of people it never saw, with its own blur.
+    The array lies in a file without a name, which is gone when the array is.
     """
     generator = load_generator(folder, device)
     coder = getattr(generator, "autoencoder", generator)
     if not hasattr(coder, "reconstruct"):
         return None
-    return coder.reconstruct(**tensors_of(holdout))[0].cpu().numpy()
+    with tempfile.TemporaryFile() as file:
+        for span in spans(len(holdout), DECODED):
+            coder.reconstruct(**tensors_of(holdout.select(span)))[0].cpu().numpy().tofile(file)
+        return np.memmap(file, np.float32, "c", shape=holdout.images.shape)
 
 
 class Judge:
@@ -165,11 +175,11 @@ def responses(judge: Judge, clean: list[SliceSet], faults: dict[str, Callable], 
     """
     rng = np.random.default_rng(seed)
 
-    def values(sets) -> dict[str, list[float]]:
+    def values(sets: Iterable[SliceSet]) -> dict[str, list[float]]:
         rows = [judge.measures(slices) for slices in sets]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    planted = {name: values([plant(slices, rng) for slices in clean]) for name, plant in faults.items()}
+    planted = {name: values(plant(slices, rng) for slices in clean) for name, plant in faults.items()}
     return {"clean": values(clean), "faults": planted}
 
 

@@ -1,4 +1,7 @@
-"""Pictures: every image at the one intensity window [-1, 1], labels as coloured outlines or maps."""
+"""Pictures: every image at the one intensity window [-1, 1], labels as coloured outlines or maps.
+
+Everything that is drawn may be an array or a tensor, on any device, with or without a gradient.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,61 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_hex, to_rgb
 
 from .data.slices import SliceSet
 
-# Colour-blind safe (Okabe & Ito): label 1 orange, 2 blue, 3 green, ...
-LABEL_COLOURS = ("#00000000", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#56b4e9")
+# Colour-blind safe (Okabe & Ito): label 1 orange, 2 blue, 3 green, ... No palette of many more colours is.
+CHOSEN = ("#00000000", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#56b4e9")
+KEY_COLUMNS = 8  # of the key of labels
+
+
+def distinct(colours: tuple[str, ...], n: int, levels: int = 8) -> tuple[str, ...]:
+    """`colours` (the first is that of the background) and more, n in all: always the one farthest from all before.
+
+    Of the levels^3 colours of an even grid, by distance in RGB. Without dark ones, for maps are shown on black, and
+    without greys, for outlines are shown on grey pictures.
+    """
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, levels)] * 3), axis=-1).reshape(-1, 3)
+    grid, found = grid[(grid.max(axis=1) > 0.4) & (np.ptp(grid, axis=1) > 0.2)], list(colours)
+    nearest = np.min([np.linalg.norm(grid - to_rgb(colour), axis=1) for colour in found[1:]], axis=0)
+    while len(found) < n:
+        chosen = grid[nearest.argmax()]
+        found.append(to_hex(chosen))
+        nearest = np.minimum(nearest, np.linalg.norm(grid - chosen, axis=1))
+    return tuple(found)
+
+
+LABEL_COLOURS = distinct(CHOSEN, 256)  # labels are bytes
 LABEL_MAP = ListedColormap(LABEL_COLOURS)
+
+
+def as_array(values) -> np.ndarray:
+    """An array, or a tensor of any device as an array on the CPU; bfloat16, which numpy does not know, as float32."""
+    if hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    return np.asarray(values)
 
 
 def show_image(ax, image: np.ndarray, labels: np.ndarray | None = None) -> None:
     """One channel [H, W] in [-1, 1], with the outlines of its labels [H, W]."""
-    ax.imshow(image, vmin=-1, vmax=1, cmap="gray", interpolation="nearest")
+    ax.imshow(as_array(image), vmin=-1, vmax=1, cmap="gray", interpolation="nearest")
     if labels is not None:
         outline_labels(ax, labels)
     ax.set_axis_off()
 
 
 def outline_labels(ax, labels: np.ndarray) -> None:
+    """The outline of every label value above 0 in a map [H, W], in the label's colour."""
+    labels = as_array(labels).astype(np.uint8)
     for value in np.unique(labels[labels > 0]):
         ax.contour(labels == value, levels=[0.5], colors=[LABEL_COLOURS[value]], linewidths=0.9)
 
 
 def show_labels(ax, labels: np.ndarray) -> None:
     """A label map [H, W] in the label colours on black."""
+    labels = as_array(labels)
     ax.imshow(np.zeros_like(labels), cmap="gray", vmin=0, vmax=1)
     ax.imshow(labels, cmap=LABEL_MAP, vmin=0, vmax=len(LABEL_COLOURS) - 1, interpolation="nearest")
     ax.set_axis_off()
@@ -63,8 +97,8 @@ def show_grid(
 
     `label_names` (background first) puts a key of the outlines below.
     """
-    images = np.asarray(images)
-    labels = None if labels is None else np.asarray(labels)
+    images = as_array(images)
+    labels = None if labels is None else as_array(labels)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(
@@ -96,7 +130,8 @@ def show_side_by_side(sets: dict[str, SliceSet], count: int = 8, channel: int = 
 
 def label_legend(slices: SliceSet) -> plt.Figure:
     """A small key of the label colours."""
-    figure = plt.figure(figsize=(6, 0.4))
+    rows = -(-(len(slices.label_names) - 1) // KEY_COLUMNS)
+    figure = plt.figure(figsize=(6, 0.2 + 0.2 * max(1, rows)))
     _key(figure, slices.label_names, loc="center")
     return figure
 
@@ -104,7 +139,8 @@ def label_legend(slices: SliceSet) -> plt.Figure:
 def _key(figure: plt.Figure, label_names, loc: str) -> None:
     squares = [plt.Line2D([], [], ls="", marker="s", color=colour) for colour in LABEL_COLOURS[1 : len(label_names)]]
     if squares:
-        figure.legend(squares, label_names[1:], ncol=len(squares), frameon=False, loc=loc, fontsize=9)
+        columns = min(len(squares), KEY_COLUMNS)
+        figure.legend(squares, label_names[1:], ncol=columns, frameon=False, loc=loc, fontsize=9)
 
 
 def read_lines(path: Path) -> list[dict]:

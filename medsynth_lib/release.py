@@ -20,7 +20,7 @@ import numpy as np
 from .checkpoints import CheckpointError, file_hash, write_atomically, write_json
 from .data.preprocess import from_axial
 from .data.slices import DataError, SliceSet
-from .report import ReportError, cell, generators_in, read_report
+from .report import ReportError, cell, generators_in, read_report, refuse_other_samples
 from .runs import run_folder
 
 PLANTED = 90.0  # per cent of planted exact copies that an audit must have found to be believed
@@ -103,8 +103,11 @@ def release(run: Path, generator: str, force: bool = False) -> Path:
         known = ", ".join(sorted(records.keys() & trained.keys()))
         raise ReportError(f"{run} holds no generator {generator!r} that was evaluated; known: {known}.")
     record, metrics = records[generator], trained[generator]
-    if record["train_code"] != metrics["training"]["code"] or record["train_seconds"] != metrics["training"]["seconds"]:
-        raise ReportError(f"{generator} was trained again after the report; run 07_evaluation again.")
+    training, judged = metrics["training"], metrics.get("beside", {}).get("samples_hash")
+    now = (training["code"], training["seconds"], judged)
+    if (record["train_code"], record["train_seconds"], record.get("samples_hash")) != now:
+        raise ReportError(f"{generator} was trained or sampled again after the report; run 07_evaluation again.")
+    refuse_other_samples(metrics)
     slices = SliceSet.load(metrics["folder"] / "samples")
     against = objections(record, slices)
     if slices.labels is None or against and not force:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .checkpoints import write_json
 from .data import registry
+from .finished import METRICS, still_fits
 from .runs import REPOSITORY, Run
 
 COLUMNS = (
@@ -37,8 +38,8 @@ class ReportError(RuntimeError):
 def trained_generators(run: Run, names: tuple[str, ...] | None = None) -> dict[str, dict]:
     """metrics.json of every generator of this run, in its notebook's folder or one below: {name: metrics + "folder"}.
 
-    With `names`, of these only. Raises ReportError when there is none, when one of them is missing, or when one was
-    made from other data or another split than the run's.
+    With `names`, of these only. Raises ReportError when there is none, when one of them is missing, when one was made
+    from other data or another split than the run's, or when it tells of other samples or weights than lie beside it.
     """
     found = generators_in(run.root)
     for name in names or ():
@@ -47,18 +48,33 @@ def trained_generators(run: Run, names: tuple[str, ...] | None = None) -> dict[s
     found = {name: metrics for name, metrics in found.items() if names is None or name in names}
     now = run.data_hashes()
     for metrics in found.values():
-        if any(metrics["run"][key] != value for key, value in now.items()):
-            raise ReportError(f"{metrics['folder']} was made from other data than 00_data holds now; run it again.")
+        refuse_other_data(metrics["folder"], metrics, now)
+        refuse_other_samples(metrics)
     return found
+
+
+def refuse_other_data(folder: Path, metrics: dict, now: dict[str, str]) -> None:
+    """ReportError when a result was made from other slices or another split than the run's `now` (its data_hashes)."""
+    if any(metrics["run"][key] != value for key, value in now.items()):
+        raise ReportError(f"{folder} was made from other data than 00_data holds now; run it again.")
+
+
+def refuse_other_samples(metrics: dict) -> None:
+    """ReportError when samples or weights in the generator's folder are not those of which its metrics.json tells."""
+    if not still_fits(metrics["folder"], metrics):
+        raise ReportError(
+            f"{metrics['folder']} was trained or sampled anew by a run that did not reach its end; run its notebook "
+            "again."
+        )
 
 
 def generators_in(folder: Path) -> dict[str, dict]:
     """metrics.json of every generator below a run's folder: {name: metrics + "folder"}; ReportError for none.
 
-    What `trained_generators` returns, without its look at the data.
+    What `trained_generators` returns, without its look at data, samples and weights.
     """
     found = {}
-    for path in sorted([*folder.glob("*/metrics.json"), *folder.glob("*/*/metrics.json")]):
+    for path in sorted([*folder.glob(f"*/{METRICS}"), *folder.glob(f"*/*/{METRICS}")]):
         metrics = json.loads(path.read_text(encoding="utf-8"))
         if "generator" in metrics:
             found[metrics["generator"]] = {**metrics, "folder": path.parent}
@@ -68,11 +84,13 @@ def generators_in(folder: Path) -> dict[str, dict]:
 
 
 def notebook_metrics(run: Run, notebook: str) -> dict:
-    """metrics.json of one notebook; ReportError when it has not finished."""
-    path = run.path(notebook) / "metrics.json"
+    """metrics.json of one notebook; ReportError when it has not finished, or was made from other data."""
+    path = run.path(notebook) / METRICS
     if not path.is_file():
         raise ReportError(f"{path} is missing; run {notebook} first.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    refuse_other_data(path.parent, metrics, run.data_hashes())
+    return metrics
 
 
 def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: dict, controls: dict) -> dict:
@@ -93,6 +111,7 @@ def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: di
         "train_unique_images": training["unique_images"],
         "train_seconds": training["seconds"],
         "train_code": training["code"],
+        "samples_hash": metrics.get("beside", {}).get("samples_hash"),
         "train_device": f"{training['device']}, {training['threads']} thread(s)",
         "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
         **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},

@@ -18,6 +18,7 @@ from . import sweep_plan
 from .checkpoints import write_json
 from .course import COMPARISON, CORE, FOLDER, SWEEP, select, trained_by
 from .data import registry
+from .finished import DONE, is_done
 from .profiles import MINUTES, profile
 from .progress import clock
 from .segmenters import plan as comparison
@@ -50,13 +51,21 @@ def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
+def forget_changed(folder: Path) -> None:
+    """Take `done.json` from jobs whose result, samples or weights changed since it was written: they run again."""
+    for note in [note for job in ("*", "arms/*/*/*", "memory/*/*") for note in sorted(folder.glob(f"{job}/{DONE}"))]:
+        if not is_done(note.parent):
+            print(f"{note.parent.relative_to(folder)} changed since it was finished, and runs again")
+            note.unlink()
+
+
 def tell_failure(folder: Path, names: list[str]) -> None:
     """The notebook or training that failed, its last words, and where to look."""
     logs = [folder / name / "log.txt" for name in names]
     for name, trainings in ((COMPARISON, "arms/*/*/*/log.txt"), (SWEEP, "memory/*/*/log.txt")):
         logs += sorted(folder.glob(trainings)) if name in names else []
     for log in logs:
-        if log.is_file() and not log.with_name("metrics.json").is_file():
+        if log.is_file() and not log.with_name(DONE).is_file():
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             print(f"\n{log.parent.relative_to(folder)} did not finish: {last[-1] if last else 'no output'}")
             print(f"  log: {log}")
@@ -100,6 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
         write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
+        forget_changed(folder)
         if asked.dry_run:
             if jobs:
                 from .estimate import estimate  # imports torch, and trains for seconds

@@ -18,11 +18,13 @@ import torch
 
 from .checkpoints import write_json
 from .data import registry
-from .data.slices import PARTS, DataError, SliceSet, Split, split_subjects
+from .data.slices import PARTS, DataError, SliceSet, Split, hash_of, split_subjects
+from .devices import make_fabric
 from .fingerprint import package_hash
+from .finished import METRICS, beside, mark_done
 from .profiles import Profile, profile
 from .progress import Progress, clock
-from .training import make_fabric, step_seed
+from .seeds import step_seed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "monai", "diffusers", "lightning-fabric", "nilearn", "numpy", "scipy", "scikit-image")
@@ -46,6 +48,7 @@ class Run:
     folder: Path
     device: str
     started: float = field(default_factory=time.time)
+    published: list[Path] = field(default_factory=list)  # by this execution
 
     def path(self, notebook: str = "") -> Path:
         """Folder of this or another notebook of the same run."""
@@ -71,13 +74,17 @@ class Run:
 
         They are made again when the source, its sizes, the seed or the code that reads data have changed.
         """
-        folder = self.path("00_data") / "slices"
+        return SliceSet.load(self._prepared() / "slices")
+
+    def _prepared(self) -> Path:
+        """The folder with the run's slices and their split, which are made now where they are missing or stale."""
+        folder = self.path("00_data")
         request = {"data": self.data, "seed": self.seed, **asdict(self.settings.data), "code": package_hash("data")}
-        note = folder.with_name("request.json")
+        note = folder / "request.json"
         if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != request:
-            self._prepare(folder)
+            self._prepare(folder / "slices")
             write_json(note, request)
-        return SliceSet.load(folder)
+        return folder
 
     def _prepare(self, folder: Path) -> None:
         sizes = self.settings.data
@@ -105,13 +112,12 @@ class Run:
 
     def split(self) -> Split:
         """The split by subject, made once with the slices."""
-        self.slices()
-        return Split.load(self.path("00_data") / "split.json")
+        return Split.load(self._prepared() / "split.json")
 
     def data_hashes(self) -> dict[str, str]:
         """What a result must have been made from: the run's slices and their split."""
-        slices = self.slices()  # makes the split, too
-        return {"data_hash": slices.hash(), "split_hash": Split.load(self.path("00_data") / "split.json").hash()}
+        folder = self._prepared()
+        return {"data_hash": hash_of(folder / "slices"), "split_hash": Split.load(folder / "split.json").hash()}
 
     def part(self, name: str) -> SliceSet:
         """The slices of "gen_train", "holdout" or "test"."""
@@ -143,18 +149,31 @@ class Run:
         }
 
     def publish(self, folder: Path, **metrics) -> None:
-        """Write metrics.json of one generator into its own folder, for notebooks that train several."""
-        write_json(Path(folder) / "metrics.json", {"run": self.record(), **metrics})
+        """Write metrics.json of one generator into its own folder, for notebooks that train several.
+
+        "beside" says of which samples and weights it speaks.
+        """
+        folder = Path(folder)
+        write_json(folder / METRICS, {"run": self.record(), "beside": beside(folder), **metrics})
+        self.published.append(folder.resolve())
 
     def finish(self, **metrics) -> None:
-        """Write metrics.json, last and whole: a notebook folder without it did not finish."""
-        path = self.folder / "metrics.json"
-        write_json(path, {"run": self.record(), **metrics})
-        print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {path.parent}")
+        """Write metrics.json, last and whole: what an earlier execution left stands until now.
+
+        Of the generators in folders below, those that were not published by this execution are no longer part of it:
+        their metrics.json is removed, their weights and samples stay.
+        """
+        self.publish(self.folder, **metrics)
+        for old in self.folder.rglob(METRICS):
+            if old.parent.resolve() not in self.published:
+                print(f"{old.parent.name} was not made this time: {old} is removed")
+                old.unlink()
+        mark_done(self.folder)
+        print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {self.folder}")
 
 
 def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed: int = 0) -> Run:
-    """Begin a notebook: check the parameters, seed, make the folder, print what runs where.
+    """Begin a notebook: check the parameters, seed, make the folder, print what runs where. It deletes nothing.
 
     MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here stands.
     Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
@@ -170,11 +189,10 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
     refuse_broken_torchvision()
     torch.set_num_threads(int(os.environ.get("MEDSYNTH_THREADS") or torch.get_num_threads()))
     if chosen == "smoke":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)
     folder = run_folder(chosen, data, seed) / notebook
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.rglob("metrics.json"):
-        old.unlink()
     device = str(make_fabric().device)
     run = Run(notebook, chosen, data, seed, settings, folder, device)
     run.seed_all(notebook)

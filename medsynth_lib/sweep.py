@@ -13,12 +13,14 @@ import json
 import sys
 from dataclasses import asdict, replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 
 from .checkpoints import CheckpointError, save_arrays
 from .data.slices import DataError, SliceSet
 from .fingerprint import package_hash
+from .finished import METRICS, mark_done
 from .generators import joint
 from .generators.dcgan import DCGAN
 from .generators.edm import EDM, deviation
@@ -39,11 +41,16 @@ PAIRS = 8  # nearest pairs that are kept as pictures, of different training slic
 
 
 def small(slices: SliceSet, size: int) -> SliceSet:
-    """The slices averaged down to `size` pixels, with the labels of every so-manieth pixel."""
+    """The slices averaged down to at most `size` pixels, with the labels of every so-manieth pixel.
+
+    What is left over at the lower and right edge, less than one such pixel, is cut off both.
+    """
     factor = -(-slices.size // size)
-    labels = None if slices.labels is None else slices.labels[:, ::factor, ::factor]
+    images = shrink(slices.images, size)
+    rows, columns = (factor * n for n in images.shape[-2:])
+    labels = None if slices.labels is None else slices.labels[:, :rows:factor, :columns:factor]
     spacing = tuple(factor * x for x in slices.spacing)
-    return replace(slices, images=shrink(slices.images, size), labels=labels, spacing=spacing)
+    return replace(slices, images=images, labels=labels, spacing=spacing)
 
 
 def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
@@ -101,9 +108,17 @@ def watch(own: SliceSet, holdout: SliceSet, seed: int, looks: int):
 
 
 def measure(case: Case, profile: str, data: str, seed: int) -> None:
-    """Train one case and write what was flagged at each look, at the end, and the nearest pairs."""
+    """Train one case and write what was flagged at each look, at the end, and the nearest pairs.
+
+    A result that answers the same request is left as it is.
+    """
     run = start(case.path, profile, data, seed)
     with own_turn(run.folder, case.path):
+        asked = request(case, run.settings, run.data_hashes())
+        if read(run.folder, asked):
+            print(f"{case.path} is there already, made from the same slices by the same code")
+            mark_done(run.folder)
+            return
         sizes = run.settings.memory
         holdout = small(run.part("holdout"), sizes.size)
         own = small(training_set(run.part("gen_train"), case, run.seed_of(f"people{case.k}")), sizes.size)
@@ -129,7 +144,7 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
         save_arrays(run.folder / "nearest.npz", drawn=images[pairs], training=own.images[audit["nearest"][pairs]])
         lines = (run.folder / "monitor.jsonl").read_text(encoding="utf-8").splitlines()
         run.finish(
-            request=request(case, run.settings, run.data_hashes()),
+            request=asked,
             slices=len(own),
             people=len(own.unique_subjects()),
             training=record,
@@ -140,8 +155,11 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
 
 @cache
 def code() -> str:
-    """Changes with the code that trains or measures; read once per process."""
-    return package_hash("generators") + package_hash("metrics")
+    """Changes with the library's code, as Snakemake's jobs do; read once per process.
+
+    Measured again costs little: `fit` trains again only where its own code or data changed.
+    """
+    return package_hash()
 
 
 def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
@@ -152,18 +170,19 @@ def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
     return json.loads(json.dumps({"case": asdict(case), "sizes": sizes, "code": code(), **data}))  # as it is read back
 
 
+def read(folder: Path, asked: dict) -> dict | None:
+    """What a case found, with its "folder"; None when it has not finished or answered another request."""
+    path = folder / METRICS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return {**found, "folder": folder} if found and found["request"] == asked else None
+
+
 def results(run: Run) -> dict[Case, dict]:
     """What every case of the run's plan found; those that are missing or stale are trained now, side by side."""
     planned, data = cases(run.settings.memory), run.data_hashes()
 
     def look(case: Case) -> dict | None:
-        path = run.root / case.path / "metrics.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        return (
-            {**found, "folder": path.parent}
-            if found and found["request"] == request(case, run.settings, data)
-            else None
-        )
+        return read(run.root / case.path, request(case, run.settings, data))
 
     return completed(planned, look, lambda case: partial(measure, case, run.profile, run.data, run.seed))
 

@@ -21,7 +21,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # methods.py: every method as smal
 
 
 # The longest first, so that they do not run alone in the end.
-LONG = ("test_dag", "test_notebooks", "test_two_processes", "test_resume", "test_every_method", "test_gpu_check")
+LONG = (
+    *("test_dag", "test_notebooks_on_device", "test_notebooks", "test_every_method", "test_two_processes"),
+    *("test_resume", "test_gpu_check"),
+)
 
 
 def pytest_collection_modifyitems(items) -> None:

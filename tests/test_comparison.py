@@ -158,8 +158,8 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-def write_generator(run, name, seconds=1):
-    samples = joint.to_slices(*shown(discs(20, name, 3, -0.2)), run.part("gen_train"), name)
+def write_generator(run, name, seconds=1, seed=3):
+    samples = joint.to_slices(*shown(discs(20, name, seed, -0.2)), run.part("gen_train"), name)
     samples.save(run.folder / name / "samples")
     run.publish(run.folder / name, generator=name, training={"seconds": seconds})
 
@@ -178,9 +178,35 @@ def test_jobs_are_made_once_and_again_when_their_samples_change(run, capsys):
     assert "missing" not in capsys.readouterr().out
     assert all(np.array_equal(again[job]["whole"], first[job]["whole"]) for job in first)
 
-    write_generator(run, "edm", seconds=2)
+    write_generator(run, "edm", seconds=2)  # trained again, with the same samples
+    comparison.results(run)
+    assert "missing" not in capsys.readouterr().out
+    write_generator(run, "edm", seconds=2, seed=4)
     comparison.results(run)
     assert "2 of 5 trainings are missing" in capsys.readouterr().out
+
+
+def test_a_job_that_is_started_again_ends_at_once_until_its_samples_change(run, capsys, monkeypatch):
+    """As Snakemake starts it after a notebook was executed again: done.json is gone, the result is there."""
+    words = ["edm_only", "unet", "0", "--profile", "smoke", "--generators", "edm"]
+    assert comparison.main(words) == 0
+    path = run.root / "arms" / "unet" / "edm_only" / "0" / "metrics.json"
+    before, done, train = path.read_bytes(), path.with_name("done.json"), comparison.train
+    write_generator(run, "edm", seconds=2)
+    done.unlink()
+    monkeypatch.setattr(comparison, "train", lambda *_: pytest.fail("trained again"))
+    assert comparison.main(words) == 0 and "is there already" in capsys.readouterr().out
+    assert path.read_bytes() == before and done.is_file()
+
+    monkeypatch.setattr(comparison, "train", lambda *_: (_ for _ in ()).throw(ValueError("planted")))
+    write_generator(run, "edm", seed=4)
+    done.unlink()
+    assert comparison.main(words) == 1
+    assert path.read_bytes() == before and not done.exists(), "the old result is kept, and the job is not done"
+    monkeypatch.setattr(comparison, "train", train)
+    assert comparison.main(words) == 0 and path.read_bytes() != before and done.is_file()
+    monkeypatch.setattr(comparison, "code", lambda: "other code")
+    assert comparison.main(words) == 0 and "is there already" not in capsys.readouterr().out
 
 
 def test_the_command_line_takes_the_name_of_the_folder(run, capsys):

@@ -76,12 +76,13 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     folder = house / "runs" / "smoke" / "phantom" / "seed0"
     killed_when(house, folder / "05_ddpm" / "log.txt")
     killed_when(house, folder / "arms" / "unet" / "edm_only" / "0" / "log.txt")
-    found = [*folder.glob("*/metrics.json"), *folder.glob("arms/*/*/*/metrics.json")]
+    found = [*folder.glob("*/done.json"), *folder.glob("arms/*/*/*/done.json")]
+    found += [path.with_name("metrics.json") for path in found]
     made = {path: path.stat().st_mtime for path in found if path.stat().st_mtime < time.time() - 2}  # and so noted
     assert {folder / "00_data" / "metrics.json", folder / "05_ddpm" / "metrics.json"} <= made.keys()
     assert not (folder / "06_segmentation" / "metrics.json").is_file()
     planned = jobs(SMOKE, GENERATORS_OF_06)
-    missing = [job for job in planned if not (folder / job.path / "metrics.json").is_file()]
+    missing = [job for job in planned if not (folder / job.path / "done.json").is_file()]
     done = run(house)
     assert done.returncode == 0, done.stdout[-4000:]
     assert all(path.stat().st_mtime == then for path, then in made.items()), "what was finished is kept"
@@ -105,6 +106,19 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     assert page.count("data:image/png;base64") >= 8
     for name in CORE:
         assert (folder / name / "executed.ipynb").is_file() and (folder / name / "log.txt").stat().st_size > 0
+
+
+def kept_outputs(path):
+    """The text that the cells tagged keep_output printed."""
+    cells = [c for c in nbformat.read(path, as_version=4).cells if "keep_output" in c.metadata.get("tags", [])]
+    return [output["text"] for cell in cells for output in cell.outputs if output.output_type == "stream"]
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_what_a_notebook_prints_is_what_it_shows_on_the_page(house, name):
+    """The outputs that are stored in the notebooks are those of this run (tests/test_notebooks.py: the other ones)."""
+    stored = kept_outputs(house / "notebooks" / f"{name}.ipynb")
+    assert stored and kept_outputs(house / "runs/smoke/phantom/seed0" / name / "executed.ipynb") == stored
 
 
 def test_a_generator_of_the_finished_run_is_released(house):
@@ -136,13 +150,35 @@ def test_prose_reruns_nothing_and_code_reruns_what_depends_on_it(house):
     assert jobs_planned(house) == {"05_ddpm", "arm", "06_segmentation", "07_evaluation"}
 
 
-def test_a_failure_names_notebook_reason_and_log(house):
+def results(house, where):
+    return {path: path.read_bytes() for path in (house / "runs/smoke/phantom/seed0").glob(f"{where}/metrics.json")}
+
+
+def test_a_failure_names_notebook_reason_and_log_and_leaves_the_old_results(house):
+    before = {where: results(house, where) for where in ("*", "arms/*/*/*")}
+    assert len(before["*"]) == len(CORE)
     edit(house, "05_ddpm", "code", "\nraise ValueError('planted for the test')")
     done = run(house)
     assert done.returncode == 1
     assert "05_ddpm did not finish" in done.stdout and "planted for the test" in done.stdout
     assert "partial notebook" in done.stdout
-    assert (house / "runs/smoke/phantom/seed0/05_ddpm/executed.ipynb").is_file()
+    folder = house / "runs/smoke/phantom/seed0/05_ddpm"
+    assert (folder / "executed.ipynb").is_file() and not (folder / "done.json").exists()
+    assert {where: results(house, where) for where in before} == before
+
+
+def test_a_notebook_that_ends_with_the_same_samples_trains_no_arm_again(house):
+    """The notebook of the test above without its planted error, and so with other code than at first."""
+    before, arms = results(house, "*"), results(house, "arms/*/*/*")
+    path = house / "notebooks" / "05_ddpm.ipynb"
+    path.write_text(path.read_text().replace("raise ValueError('planted for the test')", "another = 2"))
+    done = run(house)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.stdout.count("is there already, made from the same slices by the same code") > 2
+    assert results(house, "arms/*/*/*") == arms and "are missing and made now" not in done.stdout
+    changed = {path.parent.name for path, content in results(house, "*").items() if content != before[path]}
+    assert changed == {"05_ddpm", "06_segmentation", "07_evaluation"}
+    assert jobs_planned(house) == set()
 
 
 @pytest.mark.parametrize(

@@ -75,25 +75,21 @@ def test_the_switches_end_with_the_training(monkeypatch):
 
 @pytest.mark.parametrize("name", ["edm", "stylegan1", "cyclegan", "unet"])
 def test_compiled_networks_train_alike(name, tmp_path, monkeypatch):
-    """With a compiler that keeps every operation: graphs are captured and gradients pass; afterwards nothing is left."""
-    found = []
-    compiler = torch.nn.Module.compile
+    """With a compiler that keeps every operation: graphs are captured, gradients pass, and nothing is left of it."""
+    compiler, steps, weights = torch.nn.Module.compile, [], []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda net, **_: compiler(net, backend="aot_eager"))
-    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: found.append("step"))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: steps.append(1))
+    on_a_gpu = torch.device("cuda")  # the switches are for one
+    monkeypatch.setattr("medsynth_lib.training.fast_training", lambda method, _: fast_training(method, on_a_gpu))
     for switches in ("", "compile"):
         monkeypatch.setenv("MEDSYNTH_SPEED", switches)
-        monkeypatch.setattr(devices, "switched_on", lambda: tuple(devices.os.environ["MEDSYNTH_SPEED"].split()))
         torch.manual_seed(0)
-        method = METHODS[name]()
-        on_cpu = fast_training
-        monkeypatch.setattr("medsynth_lib.training.fast_training", lambda m, _: on_cpu(m, torch.device("cuda")))
-        how = {"images": 12, "batch_size": 4, "seed": 0}
-        fit(method, data(name), tmp_path / (switches or "plain"), **how, fabric=Fabric(accelerator="cpu", devices=1))
-        found.append({key: value.clone() for key, value in method.weights().items()})
+        method, fabric = METHODS[name](), Fabric(accelerator="cpu", devices=1)
+        fit(method, data(name), tmp_path / f"x{switches}", images=12, batch_size=4, seed=0, fabric=fabric)
+        weights.append({key: value.clone().float() for key, value in method.weights().items()})
         assert all(net._compiled_call_impl is None for net in devices.compiled_networks(method))
-    plain, *steps, compiled = found
-    assert steps == ["step"] * 3
-    assert all(torch.allclose(plain[key].float(), compiled[key].float(), atol=1e-4) for key in plain)
+    assert len(steps) == 3, "of the second training"
+    assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-4) for key in weights[0])
 
 
 def test_data_that_do_not_fit_on_the_gpu_wait_on_the_host(monkeypatch):

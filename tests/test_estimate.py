@@ -17,6 +17,8 @@ def test_counts_hours_and_disk(monkeypatch):
     assert "12 arms, 12 trainings of 3,600,000 images each" in text
     assert "130 hours" in text, "eleven of ten hours, and one of twice as many"
     assert "0.8 MB of synthetic slices (1 x 48), 12.0 MB of segmenters" in text  # 48 x 32 x 32 x (4 x 4 + 1)
+    two = estimate.estimate(settings, ["edm", "vae"], planned)
+    assert "1.7 MB of synthetic slices (2 x 48)" in two and "0.8 MB more while a generator is sampled again" in two
 
 
 def test_the_speed_is_that_of_a_training(monkeypatch):

@@ -1,9 +1,12 @@
 """The judge: every measure has its floor beside it, answers to the fault it is for, and leaves clean people alone."""
 
+import weakref
+
 import numpy as np
 import pytest
 
 from medsynth_lib.data.phantom import simulate
+from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.judging import Judge, equal_mix, responses, train_encoder, z_scores
 from medsynth_lib.metrics.faults import faults
 
@@ -83,3 +86,39 @@ def test_z_scores_are_changes_in_deviations_of_the_clean_sets():
         },
     }
     assert z_scores(found) == {"blur": {"a": 2.0, "still": 0.0}, "noise": {"a": 0.0, "still": np.inf}}
+
+
+def test_the_mix_is_averaged_down_and_holds_every_slice_of_its_people():
+    """Of 128 pixels; no slice of a training person who was not drawn."""
+    rng = np.random.default_rng(0)
+
+    def people(n, name):
+        images = rng.uniform(-1, 1, (3 * n, 1, 128, 128)).astype(np.float32)
+        return SliceSet(images, [f"{name}{i // 3}" for i in range(3 * n)], channels=("x",))
+
+    training, holdout = people(5, "t"), people(2, "h")
+    mix = equal_mix(training, holdout, seed=0)
+    chosen = [name for name in mix.unique_subjects() if name.startswith("t")]
+    whole = np.concatenate([training.images[np.isin(training.subjects, chosen)], holdout.images])
+    assert len(chosen) == 2 and np.array_equal(mix.images, whole.reshape(12, 1, 64, 2, 64, 2).mean((3, 5)))
+    assert mix.subjects.tolist()[-6:] == holdout.subjects.tolist()
+
+
+def test_one_faulty_set_is_held_at_a_time():
+    """Each is as large as the data."""
+    held = []
+
+    class Counting:
+        def measures(self, slices):
+            return {"held": float(sum(copy() is not None for copy in held))}
+
+    class Copy:
+        """Stands in for a set of slices."""
+
+    def plant(slices, rng):
+        copy = Copy()
+        held.append(weakref.ref(copy))
+        return copy
+
+    found = responses(Counting(), [None] * 4, {"fault": plant}, seed=0)
+    assert max(found["faults"]["fault"]["held"]) <= 2

@@ -1,4 +1,7 @@
-"""Every notebook runs from a clean kernel at smoke size, and the compared outputs are truly compared (nbval)."""
+"""Notebooks run from a clean kernel at smoke size, and the compared outputs are truly compared (nbval).
+
+00 and those outside the core; tests/test_dag.py runs the core, and tests/test_notebooks_on_device.py some of it.
+"""
 
 import subprocess
 import sys
@@ -6,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from medsynth_lib.course import FOLDER, NOTEBOOKS
+from medsynth_lib.course import CORE, FOLDER, NOTEBOOKS
 
 OPTIONS = ["-x", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180", "-p", "no:cacheprovider", "-q"]
 
@@ -18,12 +21,12 @@ def runs(tmp_path_factory):
 
 
 def nbval(notebook, environment, runs):
-    environment = {**environment, "MEDSYNTH_PROFILE": "smoke", "MEDSYNTH_RUNS": str(runs), "OMP_NUM_THREADS": "2"}
+    environment = {**environment, "MEDSYNTH_PROFILE": "smoke", "MEDSYNTH_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", *OPTIONS, "--rootdir", str(notebook.parent), str(notebook)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, cwd=notebook.parent)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ["00_data", *(name for name in NOTEBOOKS if name not in CORE)])
 def test_notebook_runs_and_its_kept_outputs_hold(name, offline, runs):
     done = nbval(FOLDER / f"{name}.ipynb", offline, runs)
     assert done.returncode == 0, done.stdout[-3000:]

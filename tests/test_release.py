@@ -155,6 +155,23 @@ def test_a_wrong_name_a_stale_report_and_no_report_are_told(run, capsys, monkeyp
     assert "run make reproduce first" in capsys.readouterr().out
 
 
+def test_samples_that_are_not_the_audited_ones_are_refused(run):
+    """Drawn again by a run that ended in between, or reported before they were drawn."""
+    judged = samples().hash()
+    folder = run(samples_hash=judged)
+    metrics = json.loads((folder / "05_ddpm" / "metrics.json").read_text()) | {"beside": {"samples_hash": judged}}
+    (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
+    assert release.release(folder, "edm")
+    others = replace(samples(), images=-samples().images)
+    others.save(folder / "05_ddpm" / "samples")
+    with pytest.raises(ReportError, match="did not reach its end"):
+        release.release(folder, "edm")
+    metrics["beside"] = {"samples_hash": others.hash()}
+    (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ReportError, match="07_evaluation again"):
+        release.release(folder, "edm")
+
+
 def test_a_full_disk_is_told_and_leaves_no_half_release(run, capsys, monkeypatch):
     folder = run()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from medsynth_lib import report, runs
+from medsynth_lib import finished, report, runs
 from medsynth_lib.profiles import PROFILES, DataSizes
 
 
@@ -93,3 +93,37 @@ def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_p
     (run.folder / "stylegan2" / "metrics.json").write_text(json.dumps(record))
     with pytest.raises(report.ReportError, match="made from other data"):
         report.trained_generators(run)
+
+
+def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypatch):
+    """A run that trained or sampled anew and did not reach its end leaves the old metrics.json beside new files."""
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    run = runs.start("02_dcgan", "smoke")
+    samples, other = run.part("gen_train"), run.part("holdout")
+    samples.save(run.folder / "samples")
+    (run.folder / "config.json").write_text('{"key": "one"}')
+    run.finish(generator="dcgan")
+    assert report.trained_generators(run)["dcgan"]["beside"] == {"samples_hash": samples.hash(), "weights_key": "one"}
+    other.save(run.folder / "samples")
+    assert not finished.is_done(run.folder)
+    with pytest.raises(report.ReportError, match="trained or sampled anew by a run that did not reach its end"):
+        report.trained_generators(run)
+    samples.save(run.folder / "samples")
+    assert report.trained_generators(run) and finished.is_done(run.folder)
+    (run.folder / "config.json").write_text('{"key": "two"}')
+    with pytest.raises(report.ReportError, match="trained or sampled anew"):
+        report.trained_generators(run, ("dcgan",))
+
+
+def test_a_notebook_of_other_data_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    run = runs.start("06_segmentation", "smoke")
+    with pytest.raises(report.ReportError, match="run 06_segmentation first"):
+        report.notebook_metrics(run, "06_segmentation")
+    run.finish(dice=1)
+    assert report.notebook_metrics(run, "06_segmentation")["dice"] == 1
+    run.part("test").save(run.path("00_data") / "slices")
+    with pytest.raises(report.ReportError, match="made from other data"):
+        report.notebook_metrics(run, "06_segmentation")

@@ -1,11 +1,12 @@
 """Starting a notebook: parameters are checked, the profile's origin is told, seeds and records are stable."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
-from medsynth_lib import runs
+from medsynth_lib import report, runs
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.profiles import PROFILES
 
@@ -66,10 +67,88 @@ def test_metrics_are_written_last_with_the_whole_record(tmp_path):
     assert record["data_hash"] == small().hash() and len(record["split_hash"]) == 16
     assert {"torch", "monai", "diffusers", "python"} <= record["versions"].keys()
     assert record["wall_seconds"] >= 0 and record["commit"]
-    run.publish(run.folder / "several", generator="one")
+
+
+def everything_in(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_start_deletes_nothing(tmp_path):
+    run = runs.start("03_stylegan", "smoke")
+    run.publish(run.folder / "stylegan2", generator="stylegan2")
+    run.finish(answer=42)
+    before = everything_in(tmp_path)
+    assert {"metrics.json", "done.json"} <= {path.name for path in before}
+    for _ in range(2):
+        runs.start("03_stylegan", "smoke")
+    assert everything_in(tmp_path) == before
+
+
+def test_a_kill_before_the_end_leaves_the_old_result(tmp_path, monkeypatch):
+    """In the middle of the second execution, and while it writes the new result."""
+    runs.start("01_vae", "smoke").finish(answer=42)
+    path = tmp_path / "smoke" / "phantom" / "seed0" / "01_vae" / "metrics.json"
+    before = everything_in(tmp_path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for place in ("record", None):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            run = runs.start("01_vae", "smoke")
+            patched.setattr(runs.Run, "record", killed) if place else patched.setattr("os.replace", killed)
+            run.finish(answer=43)
+        left = everything_in(tmp_path)
+        assert {path: left[path] for path in before} == before
+    runs.start("01_vae", "smoke").finish(answer=43)
+    assert json.loads(path.read_text())["answer"] == 43
+
+
+def test_a_generator_that_was_left_out_is_no_longer_a_result_once_the_others_are_there():
+    run = runs.start("03_stylegan", "smoke")
+    for name in ("progan", "stylegan2"):
+        run.publish(run.folder / name, generator=name)
+    (run.folder / "progan" / "weights.safetensors").write_bytes(b"weights")
+    run.finish(table=1)
+    again = runs.start("03_stylegan", "smoke")
+    again.publish(again.folder / "stylegan2", generator="stylegan2")
+    assert report.generators_in(run.root).keys() == {"progan", "stylegan2"}, "until the end the old ones stand"
+    again.finish(table=2)
+    assert report.generators_in(run.root).keys() == {"stylegan2"}
+    assert (run.folder / "progan" / "weights.safetensors").is_file()
+
+
+def test_smoke_is_deterministic_on_a_gpu_too(monkeypatch):
+    """cuBLAS reads the variable when its first product is computed; a value of the user's own stands."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be restored")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    seen = []
+    monkeypatch.setattr(
+        "torch.use_deterministic_algorithms", lambda *_, **__: seen.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+    )
     runs.start("01_vae", "smoke")
-    assert not path.exists(), "a new start takes back the old result"
-    assert not (run.folder / "several" / "metrics.json").exists()
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    runs.start("01_vae", "smoke")
+    assert seen == [":4096:8", ":16:8"]
+
+
+def test_a_run_hashes_its_slices_once(monkeypatch):
+    calls, digest = [], SliceSet._digest
+    monkeypatch.setattr(SliceSet, "_digest", lambda self: calls.append(1) or digest(self))
+    run = runs.start("00_data", "smoke")
+    run.part("gen_train"), run.part("test"), run.record()
+    runs.start("01_vae", "smoke").finish(hash=run.data_hashes())
+    assert len(calls) == 1, "when they were saved"
+
+
+def test_slices_that_were_written_to_are_other_data():
+    run = runs.start("00_data", "smoke")
+    before, path = run.data_hashes(), run.folder / "slices" / "images.npy"
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(0.123).tobytes())
+    assert run.data_hashes() != before
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(DataError, match="not a readable slice set"):
+        run.data_hashes()
 
 
 def test_parts_are_disjoint_and_the_data_are_made_once(monkeypatch):

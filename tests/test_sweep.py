@@ -69,6 +69,16 @@ def test_small_pictures_keep_their_masks():
     assert sweep.small(given, 16).size == 16
 
 
+def test_pictures_that_cannot_be_divided_are_cut_with_their_masks():
+    """45 pixels to at most 32: 22 blocks of two, and one row and one column too many."""
+    given = slices(2, 2, 45)
+    given.labels[:, 10:20, 30:40] = 1
+    given.images[:] = given.labels[:, None]
+    found = sweep.small(given, 32)
+    assert found.images.shape == (4, 1, 22, 22) and found.labels.shape == (4, 22, 22)
+    assert np.array_equal(found.labels, found.images[:, 0] > 0.5)
+
+
 def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     monkeypatch.setenv("MEDSYNTH_THREADS", "1")
@@ -76,6 +86,13 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], memory=tiny))
     case = Case("dcgan", 3, "plain", 0)
     assert sweep.main([case.name, "0", "--profile", "smoke"]) == 0
+    path = tmp_path / "smoke" / "phantom" / "seed0" / case.path / "metrics.json"
+    before = path.read_bytes()
+    path.with_name("done.json").unlink()  # as Snakemake does before it starts the job again
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "fit", lambda *_, **__: pytest.fail("trained again"))
+        assert sweep.main([case.name, "0", "--profile", "smoke"]) == 0
+    assert path.read_bytes() == before and path.with_name("done.json").is_file()
     run = runs.start("10_memorization", "smoke")
     monkeypatch.setattr(sweep, "cases", lambda sizes: [case])
     monkeypatch.setattr(sweep, "measure", lambda *_: pytest.fail("it was there"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-ARRAYS = ("images", "labels", "classes")
+from . import stored
+from .stored import ARRAYS
+
 PARTS = ("gen_train", "holdout", "test")
 
 
@@ -50,6 +51,7 @@ class SliceSet:
     licence: str = ""
     intended_use: str = ""
     processing: dict[str, str] = field(default_factory=dict)
+    _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # as it was stored, see `load`
 
     def __post_init__(self):
         n = len(self.images)
@@ -119,7 +121,13 @@ class SliceSet:
         return self.select(np.isin(self.subjects, np.asarray(list(subjects), dtype=str)))
 
     def hash(self) -> str:
-        """sha256 (16 hex digits) of pixels, labels, classes, subjects and levels."""
+        """sha256 (16 hex digits) of pixels, labels, classes, subjects and levels.
+
+        A set that was loaded knows the stored one: its arrays are not for writing.
+        """
+        return self._hash or self._digest()
+
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         for name in (*ARRAYS, "levels"):
             value = getattr(self, name)
@@ -152,23 +160,22 @@ class SliceSet:
         return out
 
     def save(self, folder: Path) -> Path:
-        """Write `.npy` arrays, `slices.csv` and `dataset.json`; the folder appears whole or not at all."""
+        """Write the set (see `stored`); the folder appears whole or not at all."""
         folder = Path(folder)
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
+        return self.save_around(part, folder)
+
+    def save_around(self, part: Path, folder: Path, there: tuple[str, ...] = ()) -> Path:
+        """Complete `part`, in which the arrays named in `there` lie as `.npy` already, and rename it to `folder`."""
         for name in ARRAYS:
-            if getattr(self, name) is not None:
+            if getattr(self, name) is not None and name not in there:
                 np.save(part / f"{name}.npy", getattr(self, name))
-        with open(part / "slices.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["subject", "level"])
-            writer.writerows(zip(self.subjects.tolist(), self.levels.tolist(), strict=True))
-        skip = {*ARRAYS, "subjects", "levels"}
+        skip = {*ARRAYS, "subjects", "levels", "_hash"}
         meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
-        (part / "dataset.json").write_text(json.dumps({**meta, "hash": self.hash()}, indent=1), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        stored.describe(part, self.subjects.tolist(), self.levels.tolist(), meta, self._digest())
+        stored.put_in_place(part, folder)
         return folder
 
     @classmethod
@@ -178,24 +185,22 @@ class SliceSet:
         Raises DataError when the folder is missing, incomplete or corrupt.
         """
         folder = Path(folder)
-        if not (folder / "dataset.json").is_file():
+        if not (folder / stored.RECORD).is_file():
             raise DataError(f"{folder} holds no dataset.json; run the notebook that writes this slice set first.")
         try:
-            meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-            with open(folder / "slices.csv", newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False)
-                for name in ARRAYS
-                if (folder / f"{name}.npy").is_file()
-            }
-            meta.pop("hash")
-            levels = np.array([int(row["level"]) for row in rows], dtype=np.int64)
-            return cls(**arrays, subjects=[row["subject"] for row in rows], levels=levels, **meta)
+            content, known = stored.read(folder)
+            slices = cls(**content)
         except DataError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is not a readable slice set ({error}); delete it and make it again.") from error
+        object.__setattr__(slices, "_hash", known)
+        return slices
+
+
+def hash_of(folder: Path) -> str:
+    """`SliceSet.load(folder).hash()`, from the folder's record alone while its files are as they were saved."""
+    return stored.stored_hash(Path(folder)) or SliceSet.load(folder).hash()
 
 
 def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:

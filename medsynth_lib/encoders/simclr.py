@@ -11,14 +11,17 @@ shown* is kept: it finds copies in disguise, and is blind to noise.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.slices import SliceSet
-from ..method import Method
-from ..metrics.features import finite, shrink
+from ..method import Method, full_precision
+from ..metrics.features import shrink
+from ..metrics.portions import finite, portions, spans
 from ..segmenters.augment import augment
 
 SIDE = 64  # pixels: larger images are averaged down
@@ -39,6 +42,7 @@ class SimCLR(Method):
     name = "simclr"
     settings = ("channels", "size", "width", "features", "temperature", "learning_rate")
     networks = ("encoder", "head")
+    compiled = networks
 
     def __init__(
         self,
@@ -65,11 +69,12 @@ class SimCLR(Method):
         return {"both": torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=1e-4, fused=True)}
 
     def schedule(self, fraction: float) -> float:
-        return min(1.0, 20 * (fraction + 0.005)) * 0.5 * (1 + np.cos(np.pi * fraction))
+        return min(1.0, 20 * (fraction + 0.005)) * 0.5 * (1 + math.cos(math.pi * fraction))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         own = {"images": batch["images"], "labels": batch["labels"]}
-        views = torch.cat([augment(own)["images"], augment(own)["images"]])
+        with full_precision(own["images"]):
+            views = torch.cat([augment(own)["images"], augment(own)["images"]])
         loss = nt_xent(self.head(self.encoder(views)).float(), batch["subjects"].repeat(2), self.temperature)
         optimisers["both"].zero_grad()
         self.backward(loss)
@@ -79,9 +84,9 @@ class SimCLR(Method):
     @torch.no_grad()
     def embed(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """Features of length 1 of images [N, C, H, W]: float64 [N, features]; their products are cosines."""
-        small = torch.from_numpy(shrink(finite(images), SIDE))
-        parts = [F.normalize(self.encoder(x.to(self.device)).float()).cpu() for x in small.split(batch_size)]
-        return torch.cat(parts).double().numpy()
+        parts = (shrink(finite(images[span]), SIDE) for span in spans(len(images), batch_size))
+        tables = [F.normalize(self.encoder(torch.from_numpy(x).to(self.device)).float()).cpu() for x in parts]
+        return torch.cat(tables).double().numpy()
 
 
 def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
@@ -97,7 +102,7 @@ def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
 
 def tensors_for(slices: SliceSet) -> dict[str, Tensor]:
     """What `fit` needs to train on these slices: images (averaged down to SIDE), labels, and a number per person."""
-    images = torch.from_numpy(shrink(np.array(slices.images), SIDE))
+    images = torch.from_numpy(np.concatenate([shrink(some, SIDE) for some in portions(slices.images)]))
     _, people = np.unique(slices.subjects, return_inverse=True)
     # The labels are only carried through the random changes; of shrunk images they would not fit.
     return {"images": images, "labels": torch.zeros_like(images[:, 0]).byte(), "subjects": torch.from_numpy(people)}

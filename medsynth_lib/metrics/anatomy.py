@@ -13,24 +13,41 @@ from scipy.stats import wasserstein_distance
 
 from ..data.slices import SliceSet
 from .features import shown
+from .portions import length, portions, spans
 
 THIRDS = ("dark", "middle", "bright")
+SLICES = 2000  # of 64 pixels at most, by which grey values are cut into thirds
 
 
 def tissue_cuts(training: SliceSet) -> np.ndarray:
-    """Grey values [C, 2] that part what each channel shows into thirds; of training people."""
-    inside = shown(training.images)
-    return np.array([np.quantile(channel[inside], [1 / 3, 2 / 3]) for channel in np.swapaxes(training.images, 0, 1)])
+    """Grey values [C, 2] that part what each channel shows into thirds; of training people.
+
+    Of more than SLICES slices (a quarter of it at 128 pixels) so many are drawn, always the same ones, and at random:
+    every k-th one might always lie at the same level. All sets are measured by these cuts, so they need not be sharp.
+    """
+    rows, most = np.arange(len(training)), length(training.images, SLICES)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+    grey = [some.swapaxes(0, 1)[:, shown(some)] for some in portions(training.images, rows)]
+    channels = (np.concatenate([part[k] for part in grey]) for k in range(len(grey[0])))
+    return np.array([np.quantile(channel, [1 / 3, 2 / 3]) for channel in channels])
 
 
-def measures(slices: SliceSet, cuts: np.ndarray) -> dict[str, np.ndarray]:
-    """{measure: one value per slice that has it}; `cuts` from `tissue_cuts`.
+def measures(slices: SliceSet, cuts: np.ndarray, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """{measure: one value per slice that has it}; `cuts` from `tissue_cuts`; of the slices at `rows`, by default all.
 
     "area of ..." in mm^2 and "lesion, row / column" (-0.5 to 0.5) of slices with such a label; "slices with lesion" is
     0 or 1; "foreground" and "<third> <channel>" are shares of the picture and of the foreground.
     """
-    images, inside = slices.images, shown(slices.images)
-    n, c, h, w = images.shape
+    rows = np.arange(len(slices)) if rows is None else rows
+    parts = [_of_portion(slices, cuts, rows[span]) for span in spans(len(rows), length(slices.images))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _of_portion(slices: SliceSet, cuts: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """`measures` of the slices at `rows`, all at once."""
+    images = slices.images[rows]
+    inside, (h, w) = shown(images), images.shape[-2:]
     found = {"foreground": inside.mean((1, 2))}
     low, high = (cut[None, :, None, None] for cut in cuts.T)
     parts = (images <= low, (images > low) & (images <= high), images > high)
@@ -39,16 +56,16 @@ def measures(slices: SliceSet, cuts: np.ndarray) -> dict[str, np.ndarray]:
         found |= {f"{name} {channel}": shares[:, k] for k, channel in enumerate(slices.channels)}
     if slices.labels is None:
         return found
-    pixel = slices.spacing[0] * slices.spacing[1]
-    lesion = slices.labels > 0
+    pixel, labels = slices.spacing[0] * slices.spacing[1], slices.labels[rows]
+    lesion = labels > 0
     there = lesion.any((1, 2))
     found["slices with lesion"] = there.astype(float)
     found["area of lesion"] = pixel * lesion.sum((1, 2))[there]
     for value, name in list(enumerate(slices.label_names))[1:]:
-        area = (slices.labels == value).sum((1, 2))
+        area = (labels == value).sum((1, 2))
         found[f"area of {name}"] = pixel * area[area > 0]
-    rows, columns = np.mgrid[:h, :w] / max(h, w) - 0.5
-    for name, axis in (("row", rows), ("column", columns)):
+    down, across = np.mgrid[:h, :w] / max(h, w) - 0.5
+    for name, axis in (("row", down), ("column", across)):
         found[f"lesion, {name}"] = (lesion * axis).sum((1, 2))[there] / lesion.sum((1, 2))[there]
     return found
 
@@ -73,7 +90,7 @@ def with_floor(synthetic: SliceSet, training: SliceSet, holdout: SliceSet) -> di
     cuts = tissue_cuts(training)
     n = min(map(len, (synthetic, training, holdout)))
     spread = {
-        name: measures(slices.select(np.linspace(0, len(slices) - 1, n).astype(int)), cuts)
+        name: measures(slices, cuts, np.linspace(0, len(slices) - 1, n).astype(int))
         for name, slices in (("synthetic", synthetic), ("training", training), ("holdout", holdout))
     }
     return {
@@ -86,7 +103,10 @@ def by_lesion(slices: SliceSet, reference: SliceSet) -> dict[str, np.ndarray]:
     """Subgroups by lesion size, {name: bool [N]}: none, and thirds of the reference's lesions; {} without labels."""
     if slices.labels is None:
         return {}
-    size, known = ((s.labels > 0).mean((1, 2)) for s in (slices, reference))
+    size, known = (
+        np.concatenate([(s.labels[span] > 0).mean((1, 2)) for span in spans(len(s), length(s.labels))])
+        for s in (slices, reference)
+    )
     low, high = np.quantile(known[known > 0], [1 / 3, 2 / 3]) if (known > 0).any() else (np.inf, np.inf)
     return {
         "no lesion": size == 0,

@@ -13,6 +13,7 @@ from scipy.stats import mannwhitneyu
 
 from .memorization import judge
 from .neighbours import nearest
+from .portions import blocks
 
 STEPS = 60  # of Adam on the widths of the FLD density
 
@@ -79,20 +80,26 @@ def likelihood_gap(synthetic, training, holdout) -> float:
     rows = (synthetic, training, holdout)
     synthetic, training, holdout = (torch.as_tensor(np.asarray(x), dtype=torch.float64) for x in rows)
     d = synthetic.shape[1]
-    to_training = torch.cdist(training, synthetic).square()
-    start = to_training.min(1).values.mean().clamp_min(1e-8) / d
+
+    def squares(real):
+        """Squared distances to all samples, block by block: the table of all would be too large."""
+        return (torch.cdist(real[rows], synthetic).square() for rows in blocks(len(real), len(synthetic)))
+
+    start = torch.cat([block.min(1).values for block in squares(training)]).mean().clamp_min(1e-8) / d
     logs = torch.full((len(synthetic),), float(start.log()), dtype=torch.float64, requires_grad=True)  # of variances
     adam = torch.optim.Adam([logs], lr=0.2)
 
-    def mean_log_density(squares):
-        return torch.logsumexp(-0.5 * squares / logs.exp() - 0.5 * d * logs, dim=1).mean()
+    def log_density(block):
+        return torch.logsumexp(-0.5 * block / logs.exp() - 0.5 * d * logs, dim=1)
 
     for _ in range(STEPS):
         adam.zero_grad()
-        (-mean_log_density(to_training)).backward()
+        for block in squares(training):
+            (-log_density(block).sum() / len(training)).backward()
         adam.step()
     with torch.no_grad():
-        return float(mean_log_density(to_training) - mean_log_density(torch.cdist(holdout, synthetic).square()))
+        seen, unseen = (torch.cat([log_density(x) for x in squares(real)]).mean() for real in (training, holdout))
+        return float(seen - unseen)
 
 
 def scores(synthetic, training, holdout, train_people, seed: int) -> dict[str, float]:

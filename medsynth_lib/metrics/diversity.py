@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from monai.metrics import MultiScaleSSIMMetric
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import cdist
 
 from .fidelity import checked
 from .neighbours import nearest
+from .portions import blocks, length, spans
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first (Wang et al. 2003)
 KERNEL = 7  # pixels of its window
@@ -16,9 +17,22 @@ KERNEL = 7  # pixels of its window
 
 def radii(points: np.ndarray, k: int) -> np.ndarray:
     """Distance of every point [N, D] to its k-th nearest other point: [N]."""
-    distances = cdist(points, points)
-    np.fill_diagonal(distances, np.inf)
-    return np.partition(distances, k - 1, axis=1)[:, k - 1]
+    found = np.empty(len(points))
+    for rows in blocks(len(points), len(points)):
+        distances = cdist(points[rows], points)
+        np.fill_diagonal(distances[:, rows], np.inf)
+        distances.partition(k - 1, axis=1)
+        found[rows] = distances[:, k - 1]
+    return found
+
+
+def mean_distance(points: np.ndarray) -> float:
+    """Mean distance of two different points of [N, D]."""
+    total, n = 0.0, len(points)
+    for rows in blocks(n, n):
+        distances = cdist(points[rows], points[rows.start :])
+        total += distances[~np.tri(*distances.shape, dtype=bool)].sum()
+    return float(total / (n * (n - 1) // 2))
 
 
 def covered(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:
@@ -42,14 +56,19 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> d
         raise ValueError(
             f"{len(real)} real and {len(synthetic)} synthetic points; more than k = {k} are needed of each."
         )
-    distances = cdist(real, synthetic)
     real_radii, synthetic_radii = radii(real, k)[:, None], radii(synthetic, k)[None]
-    inside = distances < real_radii
+    # Of real points: near a synthetic one (recall), with one inside (coverage); of synthetic ones: inside how many.
+    near, filled, inside = np.empty(len(real), bool), np.empty(len(real), bool), np.zeros(len(synthetic), np.int64)
+    for rows in blocks(len(real), len(synthetic)):
+        distances = cdist(real[rows], synthetic)
+        within = distances < real_radii[rows]
+        near[rows], filled[rows] = (distances < synthetic_radii).any(1), within.any(1)
+        inside += within.sum(0)
     return {
-        "precision": float(inside.any(0).mean()),
-        "recall": float((distances < synthetic_radii).any(1).mean()),
-        "density": float(inside.sum(0).mean() / k),
-        "coverage": float(inside.any(1).mean()),
+        "precision": float((inside > 0).mean()),
+        "recall": float(near.mean()),
+        "density": float(inside.mean() / k),
+        "coverage": float(filled.mean()),
     }
 
 
@@ -69,7 +88,7 @@ def diversity_with_ceiling(synthetic, training, holdout, seed: int, k: int = 5, 
         own, other, reference = (x[rng.permutation(len(x))[:n]] for x in (synthetic, training, holdout))
         for name, points in (("synthetic", own), ("real", other)):
             measures = neighbour_measures(reference, points, k)
-            found[name].append({**measures, "pairwise": float(pdist(points).mean() / pdist(reference).mean())})
+            found[name].append({**measures, "pairwise": mean_distance(points) / mean_distance(reference)})
     means = {name: {m: float(np.mean([row[m] for row in rows])) for m in rows[0]} for name, rows in found.items()}
     return {**means, "n": n, "k": k}
 
@@ -91,5 +110,7 @@ def ms_ssim_of_pairs(images: np.ndarray, subjects, seed: int, pairs: int = 200) 
     metric = MultiScaleSSIMMetric(
         spatial_dims=2, data_range=2.0, kernel_size=KERNEL, kernel_sigma=1.5, weights=tuple(weights / weights.sum())
     )
-    a, b = (torch.from_numpy(np.array(images[index[of_two]])) for index in (first, second))
-    return float(metric(a, b).mean())
+    found = []
+    for span in spans(len(of_two), length(images, pairs)):
+        found.append(metric(*(torch.from_numpy(np.array(images[index[of_two[span]]])) for index in (first, second))))
+    return float(torch.cat(found).mean())

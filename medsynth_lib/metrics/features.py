@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pywt
 
+from .portions import SIDE, portions
+
 WAVELET, DEPTH = "db2", 2
 BACKGROUND = -0.95  # image values below are background
 SHOWN = -0.8  # the brightest channel of a pixel that shows something; a generated background is not quite black
-LARGEST_SIDE = 64  # larger images are averaged down first
-PORTION = 256  # images at once
 
 
-def shrink(images: np.ndarray, side: int = LARGEST_SIDE) -> np.ndarray:
+def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Block means of images [N, C, H, W] so that the last side does not exceed `side`."""
     factor = -(-images.shape[-1] // side)
     if factor == 1:
@@ -88,24 +88,13 @@ def shown(images: np.ndarray) -> np.ndarray:
     return images.max(1) > SHOWN
 
 
-def finite(images: np.ndarray) -> np.ndarray:
-    """The images as float32; ValueError when they hold NaN or infinite values."""
-    images = np.asarray(images, dtype=np.float32)
-    if not np.isfinite(images).all():
-        raise ValueError("the images hold NaN or infinite values, which have no features; look at the generator.")
-    return images
-
-
 def features(images: np.ndarray, of=(wavelet_features, moment_features)) -> np.ndarray:
     """Wavelet and moment features of images [N, C, H, W] in [-1, 1], not yet standardised: float64 [N, D].
 
     Raises ValueError for images that are not finite.
     """
-    small = shrink(finite(images))
-    # In portions: the temporary arrays of a few hundred images stay small.
-    portions = np.array_split(small, -(-len(small) // PORTION))
-    tables = [np.concatenate([extract(portion) for extract in of], axis=1) for portion in portions]
-    return np.concatenate(tables).astype(np.float64)
+    small = map(shrink, portions(images))
+    return np.concatenate([np.concatenate([extract(x) for extract in of], axis=1) for x in small]).astype(np.float64)
 
 
 def wavelets(images: np.ndarray) -> np.ndarray:
@@ -155,8 +144,9 @@ class LayoutSpace:
 
     @staticmethod
     def _coarse(images: np.ndarray) -> np.ndarray:
-        return shrink(np.asarray(images, dtype=np.float32), 8).reshape(len(images), -1).astype(np.float64)
+        coarse = np.concatenate([shrink(some, 8) for some in portions(images)])
+        return coarse.reshape(len(coarse), -1).astype(np.float64)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """[N, dimensions] in intensity units."""
+        """[N, dimensions] in intensity units; ValueError for images that are not finite."""
         return (self._coarse(images) - self.mean) @ self.directions

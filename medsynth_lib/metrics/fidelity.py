@@ -12,7 +12,10 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist, pdist
 
+from .portions import blocks
+
 GROUPS = 10  # of held-out subjects, for the jackknife interval
+ROWS = 4096  # of the reference, from whose distances the kernel's width is taken
 
 
 def checked(*sets: np.ndarray) -> None:
@@ -51,22 +54,32 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 def unbiased_mmd(a: np.ndarray, b: np.ndarray, bandwidth: float | None = None, kernel: str = "rbf") -> float:
     """Squared maximum mean discrepancy of [N, D] and [M, D], unbiased (Gretton et al. 2012, eq. 3): may be negative.
 
-    kernel  "rbf": exp(-|x - y|^2 / (2 h^2)), h = `bandwidth`, by default the median distance within b (the reference);
+    kernel  "rbf": exp(-|x - y|^2 / (2 h^2)), h = `bandwidth`, by default the median distance within b (the reference),
+            or within ROWS of its rows, drawn at random (always the same ones);
             "polynomial": (x y / D + 1)^3, the kernel inception distance's (Binkowski et al. 2018).
     """
     checked(a, b)
     n, m = len(a), len(b)
     if min(n, m) < 2:
         raise ValueError(f"{n} and {m} images: pairs within each set need at least two.")
-    if kernel == "polynomial":
-        within_a, within_b, across = ((x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
-    else:
-        h = np.median(pdist(b)) if bandwidth is None else bandwidth
-        within_a, within_b, across = (
-            np.exp(-cdist(x, y, "sqeuclidean") / (2 * h**2)) for x, y in ((a, a), (b, b), (a, b))
-        )
-    within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (within_a, within_b)]
-    return float(sum(within) - 2 * across.mean())
+    if kernel == "rbf" and bandwidth is None:
+        few = b if m <= ROWS else b[np.random.default_rng(0).choice(m, ROWS, replace=False)]
+        bandwidth = np.median(pdist(few))
+
+    def table(x, y):
+        if kernel == "polynomial":
+            return (x @ y.T / a.shape[1] + 1) ** 3
+        return np.exp(-cdist(x, y, "sqeuclidean") / (2 * bandwidth**2))
+
+    def within(x):
+        total = diagonal = 0.0
+        for rows in blocks(len(x), len(x)):
+            k = table(x[rows], x)
+            total, diagonal = total + k.sum(), diagonal + np.trace(k, offset=rows.start)
+        return (total - diagonal) / (len(x) * (len(x) - 1))
+
+    across = sum(table(a[rows], b).sum() for rows in blocks(n, m)) / (n * m)
+    return float(within(a) + within(b) - 2 * across)
 
 
 def distance_with_floor(synthetic, training, holdout, subjects, seed: int, repeats: int = 5) -> dict:

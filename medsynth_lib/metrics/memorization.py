@@ -12,24 +12,30 @@ and locally deformed copies: read the positive control. An audit bounds what thi
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from scipy.fft import dctn, idctn
 from scipy.ndimage import rotate
+from torch import Tensor
+from torch.nn import functional as F
 
 from ..data.slices import SliceSet
+from .device import exact_products, search_device
 from .features import shrink
+from .portions import finite, length, mean_picture, portions, spans
 from .statistics import binomial_interval
 
 SEARCH_SIDE = 32  # pixels: images are averaged down to this side for the search
+QUERIES, BLOCK = 500, 32768  # queries and training images at once: 512 MiB of the latter, of four channels
 BACKGROUND = -0.9  # of the mean training image: what nearly every subject leaves empty
 QUANTILE = 0.99
 HALVES = 50  # random splits of the held-out subjects in the negative control
 KINDS = ("exact", "noise", "shift+gain", "rotation")
 
 
-def standardise(vectors: torch.Tensor) -> torch.Tensor:
+def standardise(vectors: Tensor) -> Tensor:
     """Rows [N, P] with mean 0 and length 1: their products are Pearson correlations (0 for constant rows)."""
     centred = vectors - vectors.mean(1, keepdim=True)
     return centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-6)
@@ -42,70 +48,61 @@ def shifted(images: np.ndarray, dy: int, dx: int) -> np.ndarray:
     return images[..., rows[:, None], columns]
 
 
-def best_correlation(queries: np.ndarray, training: np.ndarray, shift: int = 1) -> tuple[np.ndarray, np.ndarray]:
+@exact_products()
+def best_correlation(
+    queries: np.ndarray, training: np.ndarray, shift: int = 1, sigma: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Highest Pearson r of each query [N, C, H, W] with any training image [M, C, H, W], and which one: [N], [N].
 
     All channels together, over the pixels that are not background in the mean training image, after averaging down to
     SEARCH_SIDE pixels. Every query is mirrored left-right and moved by up to `shift` of these pixels against every
     training image; then in half steps, where its own resolution allows, against the best one only.
+    sigma   in pixels: the queries pass through this Gaussian first (see `filtered`)
     Raises ValueError for images that are not finite or differ in shape.
     """
-    queries, training = np.asarray(queries, np.float32), np.asarray(training, np.float32)
     if queries.shape[1:] != training.shape[1:]:
         raise ValueError(f"queries {queries.shape} and training {training.shape} differ; compare images of one shape.")
-    if not (np.isfinite(queries).all() and np.isfinite(training).all()):
-        raise ValueError("the images hold NaN or infinite values, which correlate with nothing; look at the generator.")
-    factor = -(-queries.shape[-1] // SEARCH_SIDE)
-    training = shrink(training, SEARCH_SIDE)
-    mean = training.mean((0, 1))
-    inside = torch.from_numpy(
-        np.flatnonzero(mean > BACKGROUND) if (mean > BACKGROUND).sum() > 8 else np.arange(mean.size)
-    )
-
-    def vectors(images: torch.Tensor) -> torch.Tensor:
-        return standardise(images.flatten(2)[..., inside].flatten(1))
-
-    train = vectors(torch.from_numpy(training))
+    device, factor = search_device(), -(-queries.shape[-1] // SEARCH_SIDE)
+    mean = mean_picture(shrink(some, SEARCH_SIDE) for some in portions(training))
+    shown = np.flatnonzero(mean > BACKGROUND) if (mean > BACKGROUND).sum() > 8 else np.arange(mean.size)
+    inside = torch.from_numpy(shown).to(device)
     reach = factor * shift
     whole = range(-reach, reach + 1, factor)
     fine = np.unique(np.rint(np.linspace(-reach, reach, 4 * shift + 1)).astype(int)).tolist()
-    best, index = [], []
-    # In portions, so that neither the moved images nor the matrix of correlations grows with the number of queries.
-    for portion in torch.from_numpy(queries).split(500):
+
+    def vectors(images: Tensor) -> Tensor:
+        return standardise(images.flatten(2)[..., inside].flatten(1))
+
+    def of_training(images: np.ndarray) -> Tensor:
+        return vectors(torch.from_numpy(shrink(images, SEARCH_SIDE)).to(device))
+
+    def moved(images: np.ndarray, steps) -> Iterator[Tensor]:
+        """Vectors of a portion of queries at every place, as they are and mirrored."""
+        portion = torch.from_numpy(filtered(finite(images), sigma)).to(device)
         # All block means at once; a move is then another choice of every factor-th of them.
-        padded = torch.nn.functional.pad(portion, (reach,) * 4, mode="replicate")
-        blocks = torch.nn.functional.avg_pool2d(padded, factor, stride=1)
-        either = (blocks, blocks.flip(-1))
+        means = F.avg_pool2d(F.pad(portion, (reach,) * 4, mode="replicate"), factor, stride=1)
+        for either, dy, dx in itertools.product((means, means.flip(-1)), steps, steps):
+            there = either[..., reach - dy :: factor, reach - dx :: factor]
+            yield vectors(there[..., : mean.shape[0], : mean.shape[1]])
 
-        def places(steps, both=either):
-            for means, dy, dx in itertools.product(both, steps, steps):
-                there = means[..., reach - dy :: factor, reach - dx :: factor]
-                yield vectors(there[..., : mean.shape[0], : mean.shape[1]])
-
-        top, at = torch.full((len(portion),), -2.0), torch.zeros(len(portion), dtype=torch.long)
-        for query in places(whole):
-            r, where = (query @ train.T).max(1)
-            at = torch.where(r > top, where, at)
-            top = torch.maximum(top, r)
-        if len(fine) > len(whole):
-            nearest = train[at]
-            for query in places(fine):
-                top = torch.maximum(top, (query * nearest).sum(1))
-        best.append(top)
-        index.append(at)
-    return torch.cat(best).numpy(), torch.cat(index).numpy()
-
-
-def _power(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean power [h, w] after averaging down to SEARCH_SIDE, and which entries are high frequencies: bool [h, w].
-
-    By the cosine transform, which sees no jump at the border; without the mean of each image. High: above a quarter
-    cycle per search pixel.
-    """
-    small = shrink(np.asarray(images, np.float32), SEARCH_SIDE)
-    power = (dctn(small, axes=(-2, -1), norm="ortho") ** 2).mean((0, 1))
-    power[0, 0] = 0
-    return power, _frequency(*power.shape) > 0.25
+    top, at = torch.full((len(queries),), -2.0), torch.zeros(len(queries), dtype=torch.long)
+    rows = spans(len(queries), length(queries, QUERIES))
+    for block in spans(len(training), BLOCK):
+        train = torch.empty(block.stop - block.start, training.shape[1] * len(inside), device=device)
+        for span in spans(len(train), length(training)):
+            train[span] = of_training(finite(training[block][span]))
+        for row in rows:
+            best, where = top[row].to(device), at[row].to(device)
+            for place in moved(queries[row], whole):
+                r, k = (place @ train.T).max(1)
+                where = torch.where(r > best, k + block.start, where)
+                best = torch.maximum(best, r)
+            top[row], at[row] = best.cpu(), where.cpu()
+    for row in rows if len(fine) > len(whole) else ():
+        nearest = of_training(finite(training[at[row].numpy()]))
+        r = [(place * nearest).sum(1) for place in moved(queries[row], fine)]
+        top[row] = torch.maximum(top[row], torch.stack(r).max(0).values.cpu())
+    return top.numpy(), at.numpy()
 
 
 def _frequency(h: int, w: int) -> np.ndarray:
@@ -113,34 +110,50 @@ def _frequency(h: int, w: int) -> np.ndarray:
     return np.hypot(np.arange(h)[:, None] / (2 * h), np.arange(w) / (2 * w))
 
 
-def roughness(images: np.ndarray) -> float:
-    """Share of the power of [N, C, H, W] in high frequencies: what blur removes, whatever the contrast."""
-    power, high = _power(images)
-    return float(power[high].sum() / max(power.sum(), 1e-12))
+def filtered(images: np.ndarray, sigma: float) -> np.ndarray:
+    """Images [N, C, H, W] through a Gaussian of `sigma` pixels.
 
-
-def as_smooth_as(images: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
-    """`images` through the Gaussian that makes them as rough as `target`, and its sigma in pixels (by bisection).
-
-    Images that are not rougher come back as they are, with 0. The Gaussian exp(-2 (pi sigma f)^2) acts on the cosine
-    transform: exact also for a sigma below one pixel, where sampled kernels are not.
+    exp(-2 (pi sigma f)^2) acts on the cosine transform: exact also for a sigma below one pixel, where sampled kernels
+    are not.
     """
-    images, goal = np.asarray(images, np.float32), roughness(target)
-    frequency = _frequency(*images.shape[-2:])
+    if sigma == 0:
+        return images
+    transfer = np.exp(-2 * (np.pi * sigma * _frequency(*images.shape[-2:])) ** 2)
+    return idctn(dctn(images, axes=(-2, -1)) * transfer, axes=(-2, -1)).astype(np.float32)
 
-    def filtered(x, sigma):
-        transfer = np.exp(-2 * (np.pi * sigma * frequency) ** 2)
-        return idctn(dctn(x, axes=(-2, -1)) * transfer, axes=(-2, -1)).astype(np.float32)
 
+def roughness(images: np.ndarray, sigma: float = 0.0) -> float:
+    """Share of the power of [N, C, H, W] in high frequencies: what blur removes, whatever the contrast.
+
+    By the cosine transform, which sees no jump at the border, after averaging down to SEARCH_SIDE; without the mean of
+    each image. High: above a quarter cycle per search pixel. `sigma`: of the images through `filtered`.
+    """
+    small = (shrink(filtered(some, sigma), SEARCH_SIDE) for some in portions(images))
+    power = mean_picture(dctn(x, axes=(-2, -1), norm="ortho") ** 2 for x in small)
+    power[0, 0] = 0
+    return float(power[_frequency(*power.shape) > 0.25].sum() / max(power.sum(), 1e-12))
+
+
+def matching_sigma(images: np.ndarray, goal: float) -> float:
+    """Sigma in pixels of the Gaussian that brings `images` down to the roughness `goal` (by bisection); 0 if none."""
     if roughness(images) <= goal:
-        return images, 0.0
+        return 0.0
     # A few hundred images fix the one number sigma.
     some = images[:: -(-len(images) // 300)]
     low, high = 0.0, images.shape[-1] / 8
     for _ in range(14):
         middle = (low + high) / 2
-        low, high = (middle, high) if roughness(filtered(some, middle)) > goal else (low, middle)
-    return filtered(images, high), high
+        low, high = (middle, high) if roughness(some, middle) > goal else (low, middle)
+    return high
+
+
+def as_smooth_as(images: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """`images` through the Gaussian that makes them as rough as `target`, and its sigma in pixels.
+
+    Images that are not rougher come back as they are, with 0.
+    """
+    sigma = matching_sigma(images, roughness(target))
+    return np.concatenate([filtered(some, sigma) for some in portions(images)]), sigma
 
 
 def flagged(r: np.ndarray, cut: float) -> dict:
@@ -201,11 +214,13 @@ def copy_audit(
         )
     r, nearest = best_correlation(synthetic, training.images)
     null, _ = best_correlation(holdout.images, training.images)
-    blurred, sigma = (softened, None) if softened is not None else as_smooth_as(holdout.images, synthetic)
-    smooth, _ = (null, None) if sigma == 0 else best_correlation(blurred, training.images)
+    rough = roughness(synthetic)
+    sigma = matching_sigma(holdout.images, rough) if softened is None else None
+    unseen = holdout.images if softened is None else softened
+    smooth = null if sigma == 0 else best_correlation(unseen, training.images, sigma=sigma or 0.0)[0]
     # The opposite, a null as noisy as the samples, would call the noise of an untrained network a copy: its cut sinks
     # to where any vague shape passes. So noise is only reported.
-    ratio = roughness(synthetic) / max(roughness(holdout.images), 1e-12)
+    ratio = rough / max(roughness(holdout.images), 1e-12)
     order = np.argsort(r)[::-1][:top]
     return {
         "plain": judge(r, null, holdout.subjects, seed),

@@ -1,13 +1,17 @@
-"""Nearest neighbours between large sets of features, block by block: memory does not grow with their product."""
+"""Nearest neighbours between large sets of features, block by block, on the GPU where there is one."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from .device import exact_products, search_device
+from .portions import spans
+
 BLOCK = 4096  # rows of either set at once: 64 MiB of distances
 
 
+@exact_products()
 def nearest(queries: np.ndarray, references: np.ndarray, apart=None) -> tuple[np.ndarray, np.ndarray]:
     """Euclidean distance of each query [N, D] to its nearest reference [M, D], and which one: [N], [N].
 
@@ -26,18 +30,21 @@ def nearest(queries: np.ndarray, references: np.ndarray, apart=None) -> tuple[np
     shift = references.mean(0)  # small numbers keep their digits in |x|^2 - 2 x y + |y|^2
     queries, references = queries - shift, references - shift
     lengths = references.square().sum(1)
-    best, index = torch.full((len(queries),), torch.inf), torch.full((len(queries),), -1)
-    for rows in torch.arange(len(queries)).split(BLOCK):
-        x = queries[rows]
-        for columns in torch.arange(len(references)).split(BLOCK):
-            squares = torch.addmm(lengths[columns], x, references[columns].T, alpha=-2)
+    device, index = search_device(), torch.full((len(queries),), -1)
+    for rows in spans(len(queries), BLOCK):
+        x = queries[rows].to(device)
+        best = torch.full((len(x),), torch.inf, device=device)
+        where = torch.full((len(x),), -1, device=device)
+        for columns in spans(len(references), BLOCK):
+            y = references[columns].to(device)
+            squares = torch.addmm(lengths[columns].to(device), x, y.T, alpha=-2)
             if apart is not None:
-                squares.masked_fill_(own[rows][:, None] == others[columns], torch.inf)
+                same = own[rows].to(device)[:, None] == others[columns].to(device)
+                squares.masked_fill_(same, torch.inf)
             least, at = squares.min(1)
-            nearer = least < best[rows]
-            best[rows] = torch.where(nearer, least, best[rows])
-            index[rows] = torch.where(nearer & least.isfinite(), columns[at], index[rows])
-    found = index >= 0
+            nearer = least < best
+            best, where = torch.where(nearer, least, best), torch.where(nearer, at + columns.start, where)
+        index[rows] = where.cpu()
     # Once more, exactly: the difference of squares loses the digits of a distance near zero.
-    best[found] = (queries[found] - references[index[found]]).square().sum(1).sqrt()
-    return best.numpy().astype(np.float64), index.numpy()
+    distance = (queries - references[index]).square().sum(1).sqrt()
+    return torch.where(index < 0, torch.inf, distance).numpy().astype(np.float64), index.numpy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .portions import length, spans
+
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Dice (1945) of two boolean masks of equal shape: 2 |A and B| / (|A| + |B|).
@@ -35,7 +37,7 @@ def dice_per_subject(predicted, truth, subjects, n_labels: int):
         )
     for name, maps in (("predicted", predicted), ("true", truth)):
         # NaN and fractions (probabilities) end here too.
-        if not np.isin(maps, np.arange(n_labels)).all():
+        if not all(np.isin(maps[span], np.arange(n_labels)).all() for span in spans(len(maps), length(maps))):
             raise ValueError(f"the {name} masks hold values other than 0 ... {n_labels - 1}; take the argmax first.")
     ids = sorted(set(subjects.tolist()))
     per_label, whole = np.empty((len(ids), n_labels - 1)), np.empty(len(ids))

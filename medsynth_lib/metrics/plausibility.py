@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import label
 
 from ..data.slices import SliceSet
+from .portions import length, spans
 
 BACKGROUND = -0.9  # an image value below, in every channel, is empty background
 REJECTED = 0.01  # share of the training masks that the limits turn away
@@ -43,24 +44,31 @@ def measures(slices: SliceSet) -> tuple[np.ndarray, list[str]]:
     its pieces, its share of the lesion, and which part of its outline touches each other label or the background
     (4-neighbours; 0 where the label is absent).
     """
-    k, names = len(slices.label_names), ["pieces of the lesion", "area of the lesion", "lesion outside the foreground"]
+    names = ["pieces of the lesion", "area of the lesion", "lesion outside the foreground"]
+    for i, own in list(enumerate(slices.label_names))[1:]:
+        touching = [f"{own} touching {other}" for j, other in enumerate(slices.label_names) if j != i]
+        names += [f"pieces of {own}", f"share of {own}", *touching]
     drawn = np.flatnonzero(slices.labels.any((1, 2)))
-    labels, lesion = np.asarray(slices.labels[drawn], np.int64), np.asarray(slices.labels[drawn]) > 0
-    area = lesion.sum((1, 2))
-    columns = [_pieces(lesion), lesion.mean((1, 2)), (lesion & _outside(slices.images[drawn])).sum((1, 2)) / area]
-    contacts = np.zeros((len(drawn), k, k))
+    tables = [_of_portion(slices, drawn[span]) for span in spans(len(drawn), length(slices.images))]
+    return np.concatenate([np.empty((0, len(names))), *tables]), names
+
+
+def _of_portion(slices: SliceSet, rows: np.ndarray) -> np.ndarray:
+    """`measures` of the slices at `rows`, none with an empty mask: [len(rows), F]."""
+    k, labels = len(slices.label_names), slices.labels[rows].astype(np.int64)
+    lesion, area = labels > 0, (labels > 0).sum((1, 2))
+    columns = [_pieces(lesion), lesion.mean((1, 2)), (lesion & _outside(slices.images[rows])).sum((1, 2)) / area]
+    contacts = np.zeros((len(rows), k, k))
     for one, two in ((labels[:, 1:], labels[:, :-1]), (labels[:, :, 1:], labels[:, :, :-1])):
-        codes = (np.arange(len(drawn))[:, None, None] * k + one) * k + two
+        codes = (np.arange(len(rows))[:, None, None] * k + one) * k + two
         counted = np.bincount(codes.ravel(), minlength=contacts.size).reshape(contacts.shape)
         contacts += counted + counted.transpose(0, 2, 1)
     contacts[:, np.arange(k), np.arange(k)] = 0
     contacts /= np.maximum(contacts.sum(2, keepdims=True), 1)
-    for i, own in list(enumerate(slices.label_names))[1:]:
-        mask = labels == i
-        others = [j for j in range(k) if j != i]
-        names += [f"pieces of {own}", f"share of {own}", *(f"{own} touching {slices.label_names[j]}" for j in others)]
+    for i in range(1, k):
+        mask, others = labels == i, [j for j in range(k) if j != i]
         columns += [_pieces(mask), mask.sum((1, 2)) / area, *contacts[:, i, others].T]
-    return np.stack(columns, axis=1).astype(float), names
+    return np.stack(columns, axis=1).astype(float)
 
 
 def limits(found: np.ndarray) -> np.ndarray:

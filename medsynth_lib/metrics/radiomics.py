@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .features import PORTION, finite, shown
+from .features import shown
+from .portions import portions
 
 BINS = 16  # fixed bin number over [-1, 1]
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -35,9 +36,7 @@ def names(channels) -> list[str]:
 
 def radiomics(images: np.ndarray) -> np.ndarray:
     """Features of images [N, C, H, W] in [-1, 1]: float64 [N, 13 C + 4]; ValueError for images that are not finite."""
-    images = finite(images)
-    parts = np.array_split(images, -(-len(images) // PORTION))
-    return np.concatenate([_of_portion(part.astype(np.float64)) for part in parts])
+    return np.concatenate([_of_portion(some.astype(np.float64)) for some in portions(images)])
 
 
 def _of_portion(images: np.ndarray) -> np.ndarray:

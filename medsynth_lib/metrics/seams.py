@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .portions import length, spans
+
+PICTURES = 1024  # of 64 pixels at once
+
 
 def seam_ratio(images: np.ndarray, every: int) -> float:
     """Mean jump across lines that lie `every` pixels apart, divided by that between all other neighbours.
@@ -15,7 +19,13 @@ def seam_ratio(images: np.ndarray, every: int) -> float:
     if not 0 < every < size:
         raise ValueError(f"lines every {every} pixels do not cut pictures of {size}; take a smaller distance.")
     across = np.arange(1, size) % every == 0
-    jumps = (np.abs(np.diff(images, axis=axis)).mean(axis=tuple({0, 1, 2, 3} - {axis})) for axis in (2, 3))
-    rows, columns = jumps
+    rows, columns = (_jumps(images, axis) for axis in (2, 3))
     on, off = (np.concatenate([rows[at], columns[at]]).mean() for at in (across, ~across))
     return float(on / max(off, 1e-12))
+
+
+def _jumps(images: np.ndarray, axis: int) -> np.ndarray:
+    """Mean absolute difference across each line that is crossed along `axis` (2 or 3): [side - 1]."""
+    parts = spans(len(images), length(images, PICTURES))
+    means = [np.abs(np.diff(images[x], axis=axis)).mean(axis=tuple({0, 1, 2, 3} - {axis})) for x in parts]
+    return np.average(means, axis=0, weights=[x.stop - x.start for x in parts]).astype(means[0].dtype)

@@ -53,8 +53,8 @@ def surface_per_subject(predicted, truth, subjects, spacing, tolerance: float) -
     spacing in mm per pixel along H and W, tolerance in mm.
     Returns (subject ids [S], HD95 in mm [S], NSD [S]), sorted as `overlap.dice_per_subject` sorts.
     """
-    predicted, truth, subjects = np.asarray(predicted) > 0, np.asarray(truth) > 0, np.asarray(subjects)
+    predicted, truth, subjects = (np.asarray(x) for x in (predicted, truth, subjects))
     ids = sorted(set(subjects.tolist()))
     mine = [subjects == name for name in ids]
-    found = np.array([hd95_and_nsd(predicted[rows], truth[rows], spacing, tolerance) for rows in mine])
+    found = np.array([hd95_and_nsd(predicted[rows] > 0, truth[rows] > 0, spacing, tolerance) for rows in mine])
     return ids, found[:, 0], found[:, 1]

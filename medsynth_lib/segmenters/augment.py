@@ -26,9 +26,10 @@ def moved(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     cos, sin = angle.cos() / scale, angle.sin() / scale
     theta = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1)
     grid = F.affine_grid(torch.cat([theta, move[:, :, None]], dim=2), list(images.shape), align_corners=False)
-    # Padding with the border value keeps a black background black and an anatomical crop anatomical.
+    # Padding with the border value keeps a black background black and an anatomical crop anatomical. One rule for both:
+    # a lesion that reaches the edge is continued in the picture and in its label.
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    labels = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
     return {"images": images, "labels": labels[:, 0].to(torch.uint8)}
 
 

@@ -1,11 +1,13 @@
 """SliceSet and the split by subject."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from medsynth_lib.data.slices import PARTS, DataError, SliceSet, Split, concatenate, split_subjects
+from medsynth_lib.data.slices import PARTS, DataError, SliceSet, Split, concatenate, hash_of, split_subjects
 
 
 def make(subjects=10, per_subject=3, size=8, seed=0, **changes):
@@ -133,3 +135,66 @@ def test_concatenate_and_describe():
         concatenate(make(), make(channels=("a", "b")))
     with pytest.raises(DataError, match="differ"):
         concatenate(make(), make(classes=None, class_names=()))
+
+
+def counted(monkeypatch):
+    """A list that grows with every hash that is computed from pixels."""
+    calls, digest = [], SliceSet._digest
+    monkeypatch.setattr(SliceSet, "_digest", lambda self: calls.append(len(self)) or digest(self))
+    return calls
+
+
+def test_the_hash_is_computed_once_and_then_read(tmp_path, monkeypatch):
+    calls = counted(monkeypatch)
+    folder = make().save(tmp_path / "set")
+    assert calls == [30]
+    loaded = SliceSet.load(folder)
+    assert loaded.hash() == SliceSet.load(folder).hash() == hash_of(folder) == make().hash()
+    assert calls == [30, 30], "only the set that was never stored"
+    assert loaded.select(np.arange(30)[::-1]).hash() != loaded.hash(), "a part has a hash of its own"
+
+
+@pytest.mark.parametrize("name", ["images", "labels", "classes", "slices.csv"])
+def test_a_file_that_was_written_to_is_hashed_anew(tmp_path, name):
+    """Within its range and with its length kept: nothing but the hash can notice it."""
+    folder = make().save(tmp_path / "set")
+    before = hash_of(folder)
+    path = folder / (name if "." in name else f"{name}.npy")
+    content = bytearray(path.read_bytes())
+    if name == "images":
+        content[-4:] = np.float32(0.123).tobytes()
+    elif name == "labels":
+        content[-1] = (content[-1] + 1) % 3
+    else:
+        content[{"classes": -8, "slices.csv": -3}[name]] ^= 1
+    path.write_bytes(content)
+    assert SliceSet.load(folder).hash() == hash_of(folder) != before
+
+
+def test_a_copy_without_its_times_has_the_same_hash(tmp_path):
+    folder = make().save(tmp_path / "set")
+    copy = shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert hash_of(copy) == SliceSet.load(copy).hash() == make().hash()
+
+
+def test_a_kill_while_a_set_is_replaced_leaves_a_whole_one(tmp_path, monkeypatch):
+    """Killed while the new one is written: the old one. Killed while the old one is deleted: the new one."""
+    folder = make().save(tmp_path / "set")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def killed_after_one_file(path, **_):
+        if Path(path).is_dir():
+            next(Path(path).iterdir()).unlink()
+            killed()
+
+    for module, name, by, left in ((np, "save", killed, 0), (shutil, "rmtree", killed_after_one_file, 1)):
+        monkeypatch.setattr(module, name, by)
+        with pytest.raises(KeyboardInterrupt):
+            make(seed=1).save(folder)
+        monkeypatch.undo()
+        assert SliceSet.load(folder).hash() == make(seed=left).hash()
+        shutil.rmtree(tmp_path / "set.part", ignore_errors=True)
+    make(seed=2).save(folder)
+    assert SliceSet.load(folder).hash() == make(seed=2).hash() and len(list(tmp_path.iterdir())) == 1

@@ -7,6 +7,7 @@ import torch
 import medsynth_lib as ms
 from medsynth_lib.encoders import load_encoder
 from medsynth_lib.encoders.simclr import SimCLR, nt_xent, tensors_for
+from medsynth_lib.metrics import portions
 from medsynth_lib.segmenters.augment import augment
 
 
@@ -58,3 +59,31 @@ def test_large_pictures_are_averaged_down_first():
     data = tensors_for(slices)
     assert data["images"].shape == (3, 2, 64, 64) and data["subjects"].tolist() == [0, 0, 1]
     assert SimCLR(2, 64).embed(images).shape == (3, 64)
+
+
+def test_batches_are_embedded_as_single_pictures_are():
+    """Of 64 and of 128 pixels, in batches that leave a rest; a picture that is not finite is refused in the last."""
+    encoder = SimCLR(2, 64, width=8, features=16)
+    for size in (64, 128):
+        images = np.random.default_rng(0).uniform(-1, 1, (11, 2, size, size)).astype(np.float32)
+        with torch.no_grad():
+            small = torch.from_numpy(images).unflatten(2, (64, -1)).unflatten(4, (64, -1)).mean((3, 5))
+            found = torch.cat([encoder.encoder(x[None]) for x in small])
+        assert encoder.embed(images, batch_size=4) == pytest.approx(
+            (found / found.norm(dim=1)[:, None]).numpy(), abs=1e-5
+        )
+        images[-1, 0, 0, 0] = np.nan
+        with pytest.raises(ValueError, match="NaN"):
+            encoder.embed(images, batch_size=4)
+
+
+def test_tensors_are_those_of_every_slice(monkeypatch):
+    monkeypatch.setattr(portions, "PORTION", 4)
+    images = np.random.default_rng(0).uniform(-1, 1, (11, 1, 128, 128)).astype(np.float32)
+    data = tensors_for(ms.SliceSet(images, [f"p{i // 2}" for i in range(11)], channels=("x",)))
+    expected = images.reshape(11, 1, 64, 2, 64, 2).mean((3, 5))
+    assert np.array_equal(data["images"].numpy(), expected) and data["subjects"].tolist() == [i // 2 for i in range(11)]
+    small = ms.SliceSet(expected, ["p"] * 11, channels=("x",))
+    held = tensors_for(small)["images"]
+    held += 1  # a copy: what is done to the tensors does not change the slices
+    assert small.images.max() <= 1

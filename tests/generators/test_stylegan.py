@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from two_processes import assert_they_stay_equal
 
 from medsynth_lib.generators.stylegan import R1_EVERY
 from medsynth_lib.generators.stylegan2 import StyleGAN2
@@ -111,7 +110,3 @@ def test_projection_finds_the_way_back_to_an_own_picture():
 def test_gamma_follows_the_size():
     assert small().r1_weight(16) == pytest.approx(0.0002 * 256 / 16 / 2)
     assert small(gamma=5.0).r1_weight(16) == 2.5
-
-
-def test_two_processes_over_gloo_stay_equal(tmp_path):
-    assert_they_stay_equal("stylegan2", tmp_path / "out", "ddp")

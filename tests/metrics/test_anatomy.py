@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.metrics.anatomy import measures, subgroups, tissue_cuts, wasserstein, with_floor
+from medsynth_lib.metrics import anatomy, portions
+from medsynth_lib.metrics.anatomy import by_lesion, measures, subgroups, tissue_cuts, wasserstein, with_floor
 
 
 def discs(radii, seed=0, shift=0):
@@ -67,3 +68,50 @@ def test_subgroups_show_who_is_missing():
     assert found["large lesion"]["share of drawn slices"] == 1 and found["small lesion"]["share of drawn slices"] == 0
     assert found["large lesion"]["covered"] == 1 and found["small lesion"]["covered"] == 0
     assert found["low slices"]["share of drawn slices"] is None
+
+
+def by_hand(slices, cuts, rows):
+    """Measures of one channel, slice by slice."""
+    found = {}
+    for image, label in zip(slices.images[rows, 0], slices.labels[rows], strict=True):
+        inside, place = image > -0.8, np.argwhere(label > 0)
+        shares = ((image <= cuts[0, 0]) & inside, (image > cuts[0, 0]) & (image <= cuts[0, 1]), image > cuts[0, 1])
+        one = {f"{third} x": (s & inside).sum() / inside.sum() for third, s in zip(anatomy.THIRDS, shares, strict=True)}
+        one |= {"foreground": inside.sum() / image.size, "slices with lesion": float(len(place) > 0)}
+        if len(place):
+            one |= {"area of lesion": 4.0 * len(place)}
+            one |= {f"lesion, {axis}": place[:, k].mean() / 32 - 0.5 for k, axis in enumerate(("row", "column"))}
+        for name, value in one.items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("rows", [None, np.array([22, 1, 1, 7, 6, 14, 0, 21])])
+def test_portions_are_measured_as_single_slices_are(monkeypatch, rows):
+    """23 slices in portions of seven; slices without a lesion stand at their borders."""
+    monkeypatch.setattr(portions, "PORTION", 7)
+    radii = np.random.default_rng(0).uniform(3, 8, 23)
+    radii[[0, 6, 7, 21]] = 0
+    slices = discs(radii)
+    cuts = tissue_cuts(slices)
+    found = measures(slices, cuts, rows)
+    expected = by_hand(slices, cuts, np.arange(23) if rows is None else rows)
+    assert set(found) == set(expected)
+    assert all(found[name] == pytest.approx(expected[name]) for name in expected)
+    groups, size = by_lesion(slices, slices), (slices.labels > 0).sum((1, 2))
+    low, high = np.quantile(size[size > 0], [1 / 3, 2 / 3])
+    assert np.array_equal(groups["no lesion"], size == 0) and np.array_equal(groups["large lesion"], size > high)
+    assert np.array_equal(groups["small lesion"], (size > 0) & (size <= low))
+
+
+def test_cuts_are_quantiles_of_all_slices_or_of_many_drawn_at_random(monkeypatch):
+    """Bright and dark slices by turns: every second one would be of one kind."""
+    monkeypatch.setattr(portions, "PORTION", 7)
+    slices = discs([3] * 400)
+    slices.images[::2] = np.where(slices.images[::2] > -0.8, slices.images[::2] / 2 + 0.4, -1)
+    exact = np.quantile(slices.images[slices.images > -0.8], [1 / 3, 2 / 3])
+    assert np.array_equal(tissue_cuts(slices)[0], exact)
+    monkeypatch.setattr(anatomy, "SLICES", 200)
+    few = tissue_cuts(slices)[0]
+    assert few == pytest.approx(exact, abs=0.06) and not np.array_equal(few, exact)
+    assert np.array_equal(tissue_cuts(slices)[0], few)

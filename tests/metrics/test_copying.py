@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 
+from medsynth_lib.metrics import copying, portions
 from medsynth_lib.metrics.copying import (
     authenticity,
     c_t,
@@ -75,3 +77,30 @@ def test_the_null_stands_beside_the_scores():
     found = with_null(COPIES, TRAIN, HOLDOUT, (PEOPLE, PEOPLE), seed=0)
     assert found["n"] == 100 and set(found["synthetic"]) == set(found["unseen_people"])
     assert found["synthetic"]["likelihood_gap"] > found["unseen_people"]["likelihood_gap"]
+
+
+def gap_by_hand(synthetic, training, holdout):
+    """The likelihood gap with all pairs at once; Adam and the gradient written out."""
+    d, squares = synthetic.shape[1], cdist(training, synthetic) ** 2
+    logs = np.full(len(synthetic), np.log(squares.min(1).mean() / d))
+    first, second = np.zeros((2, len(logs)))
+
+    def terms(squares):
+        return -0.5 * squares / np.exp(logs) - 0.5 * d * logs
+
+    for step in range(1, copying.STEPS + 1):
+        shares = np.exp(terms(squares) - logsumexp(terms(squares), axis=1, keepdims=True))
+        gradient = -(shares * (0.5 * squares / np.exp(logs) - 0.5 * d)).mean(0)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        logs = logs - 0.2 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    seen, unseen = (logsumexp(terms(cdist(x, synthetic) ** 2), axis=1).mean() for x in (training, holdout))
+    return seen - unseen
+
+
+@pytest.mark.parametrize("cells", [1, 37 * 60, 10**6])
+def test_the_gap_in_blocks_is_that_of_all_pairs(monkeypatch, cells):
+    """200 training and 90 holdout rows, one by one, 37 at a time, or all."""
+    monkeypatch.setattr(portions, "CELLS", cells)
+    monkeypatch.setattr(copying, "STEPS", 15)
+    rows = COPIES[:60], TRAIN, HOLDOUT[:90]
+    assert likelihood_gap(*rows) == pytest.approx(gap_by_hand(*rows), rel=1e-6)

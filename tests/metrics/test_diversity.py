@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist, pdist
 
-from medsynth_lib.metrics.diversity import covered, diversity_with_ceiling, ms_ssim_of_pairs, neighbour_measures
+from medsynth_lib.metrics import portions
+from medsynth_lib.metrics.diversity import (
+    covered,
+    diversity_with_ceiling,
+    mean_distance,
+    ms_ssim_of_pairs,
+    neighbour_measures,
+    radii,
+)
 
 
 def brute_force(real, synthetic, k):
@@ -86,3 +95,14 @@ def test_ms_ssim_of_pairs_sees_likeness():
     assert ms_ssim_of_pairs(np.repeat(other[:1], 20, axis=0), people, 0) == pytest.approx(1)
     with pytest.raises(ValueError, match="of one person"):
         ms_ssim_of_pairs(other, np.zeros(20), 0)
+
+
+@pytest.mark.parametrize("cells", [1, 70, 25 * 25, 10**6])
+def test_blocks_of_any_size_equal_brute_force(monkeypatch, cells):
+    """One row at a time, two or three rows, all rows of one of the tables, everything."""
+    monkeypatch.setattr(portions, "CELLS", cells)
+    rng = np.random.default_rng(0)
+    real, synthetic = rng.normal(0, 1, (25, 3)), rng.normal(0.5, 1, (32, 3))
+    assert neighbour_measures(real, synthetic, k=3) == pytest.approx(brute_force(real, synthetic, 3))
+    assert np.array_equal(radii(real, 3), np.sort(cdist(real, real), axis=1)[:, 3])
+    assert mean_distance(real) == pytest.approx(pdist(real).mean())

@@ -5,7 +5,9 @@ import pytest
 from pictures import pictures
 from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist, pdist
 
+from medsynth_lib.metrics import fidelity, portions
 from medsynth_lib.metrics.features import FeatureSpace
 from medsynth_lib.metrics.fidelity import distance_with_floor, frechet_distance, unbiased_mmd
 
@@ -133,3 +135,27 @@ def test_distances_are_those_of_torchmetrics():
     a, b = rng.normal(0, 1, (120, 6)), 1.1 * rng.normal(0, 1, (100, 6)) + 0.2
     assert frechet_distance(a, b) == pytest.approx(0.5795659834790818, rel=1e-6)
     assert unbiased_mmd(a[:100], b, kernel="polynomial") == pytest.approx(0.2600630760750291, rel=1e-6)
+
+
+@pytest.mark.parametrize("cells", [1, 50, 10**6])
+def test_mmd_in_blocks_is_that_of_all_pairs(monkeypatch, cells):
+    monkeypatch.setattr(portions, "CELLS", cells)
+    rng = np.random.default_rng(8)
+    a, b, h = rng.normal(0, 1, (23, 3)), rng.normal(1, 1, (17, 3)), 1.3
+    kernels = {
+        "rbf": lambda x, y: np.exp(-cdist(x, y, "sqeuclidean") / (2 * h**2)),
+        "polynomial": lambda x, y: (x @ y.T / 3 + 1) ** 3,
+    }
+    for name, k in kernels.items():
+        within = [k(x, x)[~np.eye(len(x), dtype=bool)].mean() for x in (a, b)]
+        assert unbiased_mmd(a, b, h, name) == pytest.approx(sum(within) - 2 * k(a, b).mean())
+
+
+def test_the_bandwidth_of_a_large_reference_is_that_of_some_of_its_rows(monkeypatch):
+    """Near rows and far rows by turns: the median distance is that of both kinds."""
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(0, 1, (30, 2)), rng.normal(0, 1, (600, 2)) * np.tile([[0.1], [3.0]], (300, 1))
+    monkeypatch.setattr(fidelity, "ROWS", 300)
+    found = unbiased_mmd(a, b)
+    assert found == unbiased_mmd(a, b) != unbiased_mmd(a, b, np.median(pdist(b)))
+    assert found == pytest.approx(unbiased_mmd(a, b, np.median(pdist(b))), rel=0.1)

@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 
 from medsynth_lib.data.slices import SliceSet
+from medsynth_lib.metrics import memorization, portions
 from medsynth_lib.metrics.memorization import (
     KINDS,
     as_smooth_as,
     best_correlation,
     copy_audit,
+    filtered,
+    matching_sigma,
     negative_control,
     planted_copies,
     roughness,
@@ -185,3 +189,61 @@ def test_the_generators_own_softness_may_be_the_null():
     audit = copy_audit(samples, TRAIN, HOLDOUT, softened=crude(HOLDOUT.images))
     assert audit["smooth"]["sigma_pixels"] is None and audit["smooth"]["percent"] < 5
     assert audit["smooth"]["cut"] != audit["plain"]["cut"]
+
+
+@pytest.fixture
+def small_portions(monkeypatch):
+    """Neither the queries nor the training images fit one portion, one block, or a whole number of them."""
+    for module, name, size in ((portions, "PORTION", 3), (memorization, "QUERIES", 4), (memorization, "BLOCK", 7)):
+        monkeypatch.setattr(module, name, size)
+
+
+def test_the_search_in_portions_equals_numpy(small_portions):
+    queries, training = TRAIN.images[:10], HOLDOUT.images[:17]
+    inside = training.mean((0, 1)) > -0.9
+    tables = [np.corrcoef(x[:, 0][:, inside], training[:, 0, inside])[:10, 10:] for x in (queries, queries[..., ::-1])]
+    r, index = best_correlation(queries, training, shift=0)
+    assert r == pytest.approx(np.max(tables, axis=0).max(1), abs=1e-5)
+    assert np.array_equal(index, np.max(tables, axis=0).argmax(1)) and index.max() >= 14, "one is in the last block"
+
+
+def test_copies_in_every_portion_are_found_with_half_steps_and_named(small_portions):
+    training = large(17, 4)
+    order = np.random.default_rng(0).permutation(17)
+    r, index = best_correlation(np.roll(training[order], (1, -1), axis=(2, 3)), training)
+    assert np.array_equal(index, order) and (r > 0.9).all()
+    assert (r > best_correlation(np.roll(training[order], (1, -1), axis=(2, 3)), training, shift=0)[0] + 0.01).all()
+
+
+def test_blurred_on_the_way_is_blurred_before(small_portions):
+    """Queries that the search blurs portion by portion, against pictures that were blurred as a whole."""
+    queries, training = TRAIN.images[:10], HOLDOUT.images[:17]
+    blurred = gaussian_filter(queries, (0, 0, 2.0, 2.0), mode="reflect", truncate=8)
+    assert filtered(queries, 2.0) == pytest.approx(blurred, abs=1e-3)
+    r, index = best_correlation(queries, training, sigma=2.0)
+    expected, at = best_correlation(blurred, training)
+    assert r == pytest.approx(expected, abs=1e-3) and np.array_equal(index, at)
+    assert np.abs(r - best_correlation(queries, training)[0]).max() > 0.01
+
+
+def test_roughness_in_portions_is_that_of_all(small_portions):
+    power = (dctn(HOLDOUT.images.astype(float), axes=(-2, -1), norm="ortho") ** 2).mean((0, 1))
+    power[0, 0] = 0
+    high = np.hypot(*np.meshgrid(np.arange(32) / 64, np.arange(32) / 64)) > 0.25
+    assert roughness(HOLDOUT.images) == pytest.approx(power[high].sum() / power.sum(), rel=1e-5)
+    sigma = matching_sigma(HOLDOUT.images, 0.5 * roughness(HOLDOUT.images))
+    matched, same = as_smooth_as(HOLDOUT.images, filtered(HOLDOUT.images, sigma))
+    assert same == pytest.approx(sigma, rel=1e-2) and len(matched) == len(HOLDOUT)
+    assert roughness(matched) == pytest.approx(0.5 * roughness(HOLDOUT.images), rel=0.01)
+    assert roughness(HOLDOUT.images, sigma) == pytest.approx(roughness(filtered(HOLDOUT.images, sigma)), rel=1e-4)
+    assert np.array_equal(as_smooth_as(matched, HOLDOUT.images)[0], matched)
+
+
+def test_the_audit_blurs_the_holdout_as_it_says(small_portions):
+    soft = filtered(people(20, 7, "n").images, 1.2)
+    train, holdout = TRAIN.select(slice(0, 17)), HOLDOUT.select(slice(0, 61))
+    audit = copy_audit(soft, train, holdout)
+    sigma = audit["smooth"]["sigma_pixels"]
+    assert sigma == pytest.approx(1.2, abs=0.3)
+    expected, _ = best_correlation(filtered(holdout.images, sigma), train.images)
+    assert audit["r_null_smooth"] == pytest.approx(expected, abs=1e-6)

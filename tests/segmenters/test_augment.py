@@ -2,7 +2,7 @@
 
 import torch
 
-from medsynth_lib.segmenters.augment import augment, random_tones
+from medsynth_lib.segmenters.augment import augment, moved, random_tones
 
 
 def test_label_follows_the_image():
@@ -16,6 +16,19 @@ def test_label_follows_the_image():
     overlap = 2 * (seen & (out["labels"] > 0)).sum() / (seen.sum() + (out["labels"] > 0).sum())
     assert overlap > 0.95
     assert not torch.equal(out["labels"], labels)
+
+
+def test_a_lesion_at_the_edge_keeps_its_label():
+    """The picture is the label itself: wherever it is bright there is a label, and where it is dark there is none."""
+    labels = torch.zeros(64, 32, 32, dtype=torch.uint8)
+    labels[:32, :, :9] = 1
+    labels[32:, 24:, 12:] = 1
+    torch.manual_seed(0)
+    out = moved({"images": labels[:, None].float() * 2 - 1, "labels": labels})
+    image, label = out["images"][:, 0], out["labels"]
+    assert not torch.equal(label, labels)
+    assert (label[image > 0.999] == 1).all() and (label[image < -0.999] == 0).all()
+    assert (image > 0.999).sum() > 0.8 * labels.sum()
 
 
 def test_values_stay_in_range_and_background_stays_black():

@@ -72,6 +72,7 @@ def main(folder: str, *names: str) -> None:
     for name in names:
         here = Path(folder) / name
         here.mkdir(parents=True)
+        METHODS[name]()  # imports what it needs here, and not in each fork
         plan = (("straight", 0, "straight"), ("killed", 7, "killed"), ("killed", 0, "again"))
         ends = {log: in_a_fork(name, here / where, kill_at, here / f"{log}.txt") for where, kill_at, log in plan}
         (here / "ends.json").write_text(json.dumps(ends))

@@ -107,12 +107,16 @@ class Method(ABC):
     def parts(self) -> dict[str, nn.Module]:
         return {name: getattr(self, name) for name in self.networks}
 
+    def untrained(self) -> list[nn.Module]:
+        """Networks that the method uses and does not train: a first stage, a model whose features are read."""
+        return []
+
     def parameters(self) -> int:
         """Number of trainable parameters of all networks."""
         return sum(p.numel() for net in self.parts().values() for p in net.parameters() if p.requires_grad)
 
     def to(self, device) -> Method:
-        for net in self.parts().values():
+        for net in (*self.parts().values(), *self.untrained()):
             net.to(device)
         return self
 

@@ -92,8 +92,9 @@ def fit(
     networks = method.to(fabric.device).parts()
     lay_out(method, fabric.device)
     before = {name: {k: v.cpu().clone() for k, v in net.state_dict().items()} for name, net in networks.items()}
-    for net in networks.values():
+    for net in (*networks.values(), *method.untrained()):
         processes.from_first(list(net.state_dict().values()))
+    for net in networks.values():
         net.train()
     optimisers = method.optimisers()
     for optimiser in optimisers.values():

@@ -23,7 +23,7 @@ NAME = "pretend"
 COUNTS: Counter = Counter()
 aten = torch.ops.aten
 READS = (aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default)
-# A GPU takes positions from the host, too; but then it waits for the copy.
+# A tensor of a GPU takes positions from the host, too, and waits for their copy; not the other way round.
 MIXED = (aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default)
 
 
@@ -117,7 +117,7 @@ def run(operation, args, kwargs):
         COUNTS["reads"] += 1
     foreign = [tuple(x.shape) for x in tensors if not isinstance(x, PretendTensor) and x.dim() > 0]
     if here and foreign:
-        if operation not in MIXED:
+        if operation not in MIXED or not isinstance(args[0], PretendTensor):
             raise RuntimeError(f"{operation} on tensors of {NAME} and of the CPU (of shapes {foreign})")
         COUNTS["to device"] += 1
     kwargs = {**kwargs, **({"device": torch.device("cpu")} if "device" in kwargs else {}), "pin_memory": False}

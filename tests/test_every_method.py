@@ -108,3 +108,14 @@ def test_random_changes_of_batches_never_wait_for_the_device(change):
     COUNTS.clear()
     found = change(batch)
     assert all(value.device == DEVICE for value in found.values()) and not COUNTS
+
+
+def test_the_pretend_device_is_as_strict_as_a_gpu():
+    """Neither operations on both devices nor numpy, nor positions on the device for a tensor of the CPU."""
+    here, there = torch.ones(3), torch.ones(3).to(DEVICE)
+    for wrong in (lambda: here + there, lambda: here[there.long()], there.numpy, lambda: torch.cat([here, there])):
+        with pytest.raises((RuntimeError, TypeError)):
+            wrong()
+    COUNTS.clear()
+    assert torch.equal(there[torch.tensor([0, 2])].cpu(), torch.ones(2)) and there.sum().item() == 3
+    assert COUNTS == {"to device": 1, "to host": 1, "reads": 1}

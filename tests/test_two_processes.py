@@ -23,8 +23,7 @@ HERE = Path(__file__).parent
 TOLERANCE = 0.08
 COUPLED = {
     "stylegan2": 0.3,  # D compares the pictures of a group, and groups lie within a process
-    "swin": 0.3,  # Dice of the whole batch: here and below, that of a process's share
-    "diffusion_features": 0.9,
+    "swin": 0.3,  # Dice of the whole batch becomes that of each share
     "simclr": 0.8,  # a view is told from the other views of its own process
 }
 

@@ -126,9 +126,8 @@ class LatentDiffusion(Method):
         self.autoencoder.load({k.removeprefix(own): v for k, v in weights.items() if k.startswith(own)})
         return super().load(weights)
 
-    def to(self, device) -> LatentDiffusion:
-        self.autoencoder.to(device)
-        return super().to(device)
+    def untrained(self) -> list[nn.Module]:
+        return [*self.autoencoder.parts().values()]
 
     def codes(self, noise: Tensor, steps: int | None = None) -> Tensor:
         """Codes of the first stage, on the CPU, from noise [n, ...] of their shape."""

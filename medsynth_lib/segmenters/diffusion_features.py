@@ -67,8 +67,10 @@ class DiffusionFeatures(Segmenter):
         found = self.features(torch.zeros(1, channels, size, size, device=self.model.device))
         return Decoder([x.shape[1] for x in found], self.width, self.n_labels)
 
+    def untrained(self) -> list[nn.Module]:
+        return [*self.model.parts().values()]
+
     def to(self, device):
-        self.model.to(device)
         self.noise = self.noise.to(device)
         return super().to(device)
 

@@ -50,7 +50,7 @@ def command(house, *more):
 
 
 def run(house, *more):
-    return subprocess.run(**command(house, *more), timeout=800)
+    return subprocess.run(**command(house, *more), timeout=1500)
 
 
 def jobs_planned(house):

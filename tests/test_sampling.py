@@ -20,20 +20,25 @@ from medsynth_lib.data import stored
 from medsynth_lib.data.slices import SliceSet
 
 
-@pytest.fixture
-def trained(tmp_path):
-    torch.manual_seed(0)
+def a_trained_one(folder, size):
+    """A VAE of pictures of `size` pixels, what its samples shall be like, and the folder of its weights."""
     like = SliceSet(
-        images=np.zeros((8, 1, 16, 16), np.float32),
-        labels=np.zeros((8, 16, 16), np.uint8),
+        images=np.zeros((8, 1, size, size), np.float32),
+        labels=np.zeros((8, size, size), np.uint8),
         subjects=list("aabbccdd"),
         channels=("x",),
         label_names=("background", "thing"),
         source="made",
     )
-    method = ms.VAE(1, 2, 16, width=8, latent=4)
-    ms.fit(method, ms.joint.tensors_of(like), tmp_path / "model", images=8, batch_size=4, seed=0)
-    return method, like, tmp_path / "model"
+    torch.manual_seed(0)
+    method = ms.VAE(1, 2, size, width=8, latent=4)
+    ms.fit(method, ms.joint.tensors_of(like), folder, images=8, batch_size=4, seed=0)
+    return method, like, folder
+
+
+@pytest.fixture
+def trained(tmp_path):
+    return a_trained_one(tmp_path / "model", 16)
 
 
 def test_interrupted_sampling_goes_on_where_it_was(trained, monkeypatch):
@@ -133,17 +138,7 @@ def bytes_in(folder):
 @pytest.fixture
 def larger(tmp_path):
     """As `trained`, of 64 x 64 pixels: files are large beside the blocks of a disk."""
-    like = SliceSet(
-        images=np.zeros((8, 1, 64, 64), np.float32),
-        labels=np.zeros((8, 64, 64), np.uint8),
-        subjects=list("aabbccdd"),
-        channels=("x",),
-        label_names=("background", "thing"),
-    )
-    torch.manual_seed(0)
-    method = ms.VAE(1, 2, 64, width=8, latent=4)
-    ms.fit(method, ms.joint.tensors_of(like), tmp_path / "model", images=8, batch_size=4, seed=0)
-    return method, like, tmp_path / "model"
+    return a_trained_one(tmp_path / "model", 64)
 
 
 def test_samples_never_take_twice_their_place(larger, monkeypatch):

@@ -1,13 +1,15 @@
 """Does medsynth work and pay on this GPU? At most eight minutes, no network.
 
-usage: python benchmarks/gpu_check.py [--device auto|cpu] [--out runs/gpu-check]
+usage: python benchmarks/gpu_check.py [--device auto|cpu] [--out runs/gpu-check] [--parts works pays ...]
 
-works   every method a few steps in bf16: losses finite, the precision that was declared, stopped and resumed, results
-pays    images/s and memory of `fit` at 128 px beside a bare loop of the same steps, in bf16 and fp32; what each switch
-        of MEDSYNTH_SPEED gains; the loop beside those of the diffusers example and the MONAI tutorial
-useful  two recipes of EDM, 90 seconds each, at 128 px: their samples, and the Dice of a U-Net that learns from them
+works     every method a few steps in bf16: losses finite, the precision that was declared, stopped and resumed, results
+pays      images/s and memory of `fit` at 128 px beside a bare loop of the same steps, in bf16 and fp32
+switches  what each switch of MEDSYNTH_SPEED gains
+loops     the loop beside those of the diffusers example and the MONAI tutorial
+useful    two recipes of EDM, 75 seconds each, at 128 px: their samples, and the Dice of a U-Net that learns from them
 
-Writes check.json, table.md and samples.png as it goes. With --device cpu all of it at smoke size, for tests.
+Writes check.json, table.md and samples.png as it goes; with --parts, what an earlier run left in --out is kept. With
+--device cpu all of it at smoke size, for tests.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import tempfile
 import time
@@ -37,19 +40,21 @@ from medsynth_lib.runs import REPOSITORY, commit, versions
 from medsynth_lib.segmenters.augment import augment
 
 CHANNELS, LABELS = 4, 4
+PARTS = ("works", "pays", "switches", "loops", "useful")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", choices=("auto", "cpu"))
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "gpu-check")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args(arguments)
     if given.device == "auto" and not torch.cuda.is_available():
         print("No GPU was found here; `make gpu-check DEVICE=cpu` runs the same at smoke size.")
         return 2
     check = Check(given.device, given.out)
-    for part in (check.works, check.pays, check.useful):
-        part()
+    for part in given.parts:
+        getattr(check, part)()
     print(f"{given.out / 'table.md'} and samples.png, after {check.clock()}")
     return 0 if all(row["ok"] for row in check.found["works"].values()) else 1
 
@@ -62,10 +67,12 @@ class Check:
         self.fabric = make_fabric(device)
         self.on_gpu = self.fabric.device.type == "cuda"
         self.settings = profile("gpu" if self.on_gpu else "smoke")
-        self.seconds = 5.0 if self.on_gpu else 0.1  # of every timed training
+        self.seconds = 3.0 if self.on_gpu else 0.1  # of every timed training
         name = torch.cuda.get_device_name() if self.on_gpu else "CPU"
-        self.found = {"device": name, "versions": versions(), "commit": commit(), "works": {}, "pays": {}, "loops": {}}
-        self.found |= {"switches": {}, "useful": {}}
+        self.found = {"device": name, "versions": versions(), "commit": commit(), **{part: {} for part in PARTS}}
+        earlier = self.out / "check.json"
+        if earlier.exists() and json.loads(earlier.read_text())["device"] == name:
+            self.found |= {part: json.loads(earlier.read_text())[part] for part in PARTS}
         print(f"{name}, torch {torch.__version__}", flush=True)
 
     def clock(self) -> str:
@@ -153,10 +160,11 @@ class Check:
                     row[f"{how} bare"] = self.bare(build, tensors, batch, change)
             row["of bare"] = round(row["default"] / row["default bare"], 3)
             self.note("pays", name, row)
-        self.switches()
+
+    def loops(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             size, batch = (128, 64) if self.on_gpu else (16, 2)
-            loops = measure(size=size, batch=batch, steps=25 if self.on_gpu else 2, rounds=3 if self.on_gpu else 1)
+            loops = measure(size=size, batch=batch, steps=15 if self.on_gpu else 2, rounds=3 if self.on_gpu else 1)
         self.note("loops", "images/s", loops["images_per_second"])
 
     def switches(self) -> None:
@@ -179,20 +187,19 @@ class Check:
             self.note("switches", name, row)
 
     def speed(self, build, tensors: dict, batch: int, change) -> tuple[float, float]:
-        """Images/s of `fit` over `seconds`, and the memory that it took on the device in GB."""
+        """Images/s in the second half of a `fit` of about `seconds`, and the memory it took on the device in GB."""
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        steps = 20 if self.on_gpu else 2
+        steps, rate = 40 if self.on_gpu else 2, 0.0
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             how = {"batch_size": batch, "seed": 1, "ema_images": 500, "augment": change, "force": True}
-            for _ in range(3):  # a warm-up, a first guess, the measurement
-                found = ms.fit(
-                    build(), tensors, Path(folder), images=steps * batch, **how, fabric=make_fabric(self.device)
-                )
-                steps = max(steps, round(self.seconds * found["images_per_second"] / batch))
+            for _ in range(2):  # a warm-up that says how many steps fit into the time, then the measurement
+                steps = max(steps, round(self.seconds * rate / batch))
+                ms.fit(build(), tensors, Path(folder), images=steps * batch, **how, fabric=make_fabric(self.device))
+                rate = steady_rate(Path(folder) / "stats.jsonl")
         memory = torch.cuda.max_memory_allocated() / 2**30 if self.on_gpu else 0.0
-        return found["images_per_second"], round(memory, 2)
+        return rate, round(memory, 2)
 
     def bare(self, build, tensors: dict, batch: int, change) -> float:
         """Images/s of the same steps on one batch that lies ready: no average, no statistics, no reading of data."""
@@ -235,7 +242,7 @@ class Check:
         for name, recipe in recipes.items():
             build = partial(edm, recipe, shape.size, sigma_data)
             rate, _ = self.speed(build, tensors, recipe.batch_size, None)
-            seconds = 90.0 if self.on_gpu else 0.3
+            seconds = 75.0 if self.on_gpu else 0.3
             model, batch = build(), recipe.batch_size
             with tempfile.TemporaryDirectory() as folder:
                 how = {"images": rate * seconds, "batch_size": batch, "seed": 0, "ema_images": rate * seconds / 20}
@@ -267,6 +274,13 @@ def edm(sizes, size: int, sigma_data: float) -> ms.EDM:
     names = ("levels", "draws", "patch", "layers", "attention", "learning_rate", "solver_steps")
     named = {name: getattr(sizes, name) for name in names}
     return ms.EDM(CHANNELS, LABELS, size, sigma_data, widths=sizes.channels, **named)
+
+
+def steady_rate(stats: Path) -> float:
+    """Images/s in the second half of a training: the first steps compile, and try algorithms."""
+    lines = [json.loads(line) for line in stats.read_text(encoding="utf-8").splitlines()]
+    half, last = lines[(len(lines) - 1) // 2], lines[-1]
+    return round((last["images"] - half["images"]) / max(last["seconds"] - half["seconds"], 1e-9), 1)
 
 
 @contextlib.contextmanager

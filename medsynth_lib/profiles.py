@@ -314,7 +314,9 @@ PROFILES = {
         translation=TranslationSizes(
             200_000, 8, 64, 9, 1, 3, 2e-4, 10.0, 0.0, 50, 200_000, 64, 2e-4, (5, 10, 0), 8_000, 8_000
         ),
-        diffusion=DiffusionSizes(3_000_000, 128, 2, (128, 192, 256), 2, True, "mixture", (0.5, 1.6), 2e-4, 30),
+        # The demo's recipe: after 43 s on an H200 its samples teach a U-Net .94 of the real Dice. Twice the width, patches
+        # of 2 pixels, attention and the paper's target, which stood here before, came to .21 (results/gpu).
+        diffusion=DiffusionSizes(3_000_000, 64, 4, (64, 96, 128), 1, False, "picture", (0.0, 1.6), 1e-3, 10),
         race=RaceSizes(300_000, 20, 5_000_000, 1_000, 1_000, (5, 10, 20, 50), 1_000),
         latent=LatentSizes(512, 1.0, 1_024, 6, 5_000_000, 512),
         spatial=SpatialSizes(

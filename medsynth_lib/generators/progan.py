@@ -88,7 +88,8 @@ class Generator(Growth):
             x = act(self.second[stage](act(self.first[stage - 1](double(x)))))
         picture = self.pictures[self.stage](x)
         if self.stage:
-            picture = torch.lerp(double(self.pictures[self.stage - 1](before)), picture, self.alpha)
+            coarse = double(self.pictures[self.stage - 1](before))
+            picture = torch.lerp(coarse.to(picture.dtype), picture, self.alpha)  # autocast on CUDA doubles in float32
         return self.output(picture)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import medsynth_lib as ms
-from medsynth_lib.generators import load_generator
+from medsynth_lib.generators import load_generator, progan
 from medsynth_lib.generators.progan import ProGAN, double, halve
 
 
@@ -89,3 +89,12 @@ def test_samples_before_the_end_of_growth_are_enlarged():
     images, labels = method.sample(3, seed=0)
     assert images.shape == (3, 2, 16, 16) and labels.shape == (3, 16, 16)
     assert torch.equal(images[..., :4, :4], images[..., :1, :1].expand(-1, -1, 4, 4))
+
+
+def test_fades_in_where_doubling_gives_float32(monkeypatch):
+    """As `interpolate` does on a GPU, under autocast, in torch 2.11."""
+    generator = small().generator
+    generator.grow(1, 0.5)
+    monkeypatch.setattr(progan, "double", lambda x: double(x).float())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert generator(torch.randn(2, 4)).isfinite().all()

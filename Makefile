@@ -20,7 +20,7 @@ SHELL := bash
 RUN := .venv/bin/python
 export DATA NOTEBOOKS SEGMENTERS
 
-REPRODUCE = $(RUN) -m medsynth_lib.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) \
+REPRODUCE = $(RUN) -m medsynth_lib.course.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) \
   --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
 
 help:  ## show this text
@@ -38,7 +38,7 @@ plan: known .venv/.stamp  ## what reproduce would run: jobs, hours by a measurem
 
 release: known .venv/.stamp  ## GENERATOR=edm of a finished run as a data set to share, with its card; refuses copies
 	@test -n "$(GENERATOR)" || { echo "name a generator of a finished run: make release GENERATOR=edm"; exit 2; }
-	@$(RUN) -m medsynth_lib.release "$(GENERATOR)" --profile $(PROFILE) --data "$$DATA" --seed $(SEED) $(if $(FORCE),--force)
+	@$(RUN) -m medsynth_lib.evaluation.release "$(GENERATOR)" --profile $(PROFILE) --data "$$DATA" --seed $(SEED) $(if $(FORCE),--force)
 
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
 	@$(RUN) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
@@ -54,7 +54,7 @@ lab: .venv/.stamp  ## JupyterLab on the notebooks
 	@$(RUN) -m jupyterlab notebooks
 
 student: .venv/.stamp  ## write student copies without solutions to student/
-	@$(RUN) -m medsynth_lib.student student
+	@$(RUN) -m medsynth_lib.course.student student
 
 strip: .venv/.stamp  ## remove outputs from the notebooks (cells tagged keep_output stay)
 	@$(RUN) -m nbstripout --keep-id --keep-count --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb

@@ -31,13 +31,13 @@ from methods import METHODS, Kinds, data, in_use
 from training_loop import measure
 
 import medsynth_lib as ms
-from medsynth_lib.checkpoints import write_json
+from medsynth_lib.core.checkpoints import write_json
+from medsynth_lib.core.devices import DEFAULT, autocast, make_fabric, precision_of
 from medsynth_lib.data import registry
-from medsynth_lib.devices import DEFAULT, autocast, make_fabric, precision_of
-from medsynth_lib.generators.edm import deviation
-from medsynth_lib.profiles import profile
-from medsynth_lib.runs import REPOSITORY, commit, versions
-from medsynth_lib.segmenters.augment import augment
+from medsynth_lib.data.augment import augment
+from medsynth_lib.experiment.profiles import profile
+from medsynth_lib.experiment.run import REPOSITORY, commit, versions
+from medsynth_lib.models.diffusion.edm import deviation
 
 CHANNELS, LABELS = 4, 4
 PARTS = ("works", "pays", "switches", "loops", "useful")

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import medsynth_lib as ms  # imports a method's own library (MONAI, diffusers) only when the method is named
-from medsynth_lib.method import Method
+from medsynth_lib.core.method import Method
 
 SIZE, ROWS = 16, 10
 VAE = {"channels": 2, "labels": 3, "size": SIZE, "width": 8, "latent": 4}
@@ -24,13 +24,13 @@ def diffusion_features():
 
 
 def segmenter(name: str, *sizes):
-    from medsynth_lib.segmenters.arms import SEGMENTERS
+    from medsynth_lib.models.registry import method_class
 
-    return SEGMENTERS[name](2, 3, *sizes)
+    return method_class(name, "segmenter")(2, 3, *sizes)
 
 
 def simclr():
-    from medsynth_lib.encoders.simclr import SimCLR
+    from medsynth_lib.models.encoder.simclr import SimCLR
 
     return SimCLR(2, SIZE, width=8, features=8)
 
@@ -108,7 +108,7 @@ def in_use(method, tensors: dict) -> list[torch.Tensor]:
 def all_names() -> set[str]:
     """The names of all methods that the library's modules define, whether METHODS has them or not."""
     for module in pkgutil.walk_packages(ms.__path__, f"{ms.__name__}."):
-        if module.name.split(".")[1] in ("generators", "translators", "segmenters", "encoders"):
+        if module.name.split(".")[1] == "models":
             importlib.import_module(module.name)
 
     def below(cls):

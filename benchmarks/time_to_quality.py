@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 import medsynth_lib as ms
-from medsynth_lib.generators.edm import deviation
-from medsynth_lib.generators.solvers import solver
-from medsynth_lib.metrics import monitor
-from medsynth_lib.runs import REPOSITORY, commit, versions
-from medsynth_lib.seeds import step_seed
+from medsynth_lib.core.seeding import step_seed
+from medsynth_lib.evaluation import monitor
+from medsynth_lib.experiment.run import REPOSITORY, commit, versions
+from medsynth_lib.models.diffusion.edm import deviation
+from medsynth_lib.models.diffusion.solvers import solver
 
 LOOKS = 128  # samples by which is judged
 TUTORIAL_BATCH = 16  # diffusers' and MONAI's

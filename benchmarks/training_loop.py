@@ -29,9 +29,9 @@ from monai.transforms import RandAffined
 from torch.nn import functional as F
 
 import medsynth_lib as ms
-from medsynth_lib.devices import autocast, make_fabric, precision_of
-from medsynth_lib.generators.solvers import TIMESTEPS, noise_schedule
-from medsynth_lib.runs import commit, versions
+from medsynth_lib.core.devices import autocast, make_fabric, precision_of
+from medsynth_lib.experiment.run import commit, versions
+from medsynth_lib.models.diffusion.solvers import TIMESTEPS, noise_schedule
 
 WIDTHS = (32, 64, 64)
 

@@ -4,7 +4,6 @@ What a GPU does is looked at by `make gpu-check`; here it would only change last
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))  # methods.py: every method as small as can be
 
 
 # The longest first, so that they do not run alone in the end.

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from methods import METHODS, data
 
 import medsynth_lib as ms
-from medsynth_lib.segmenters.augment import augment
+from medsynth_lib.data.augment import augment
 
 STEPS, BATCH = 12, 4
 

@@ -12,11 +12,11 @@ import time
 import nbformat
 import pytest
 
-from medsynth_lib import report
-from medsynth_lib.course import CORE
-from medsynth_lib.generators import GENERATORS
-from medsynth_lib.profiles import PROFILES
-from medsynth_lib.segmenters.plan import folder_name, held_bytes, jobs
+from medsynth_lib.course.notebooks import CORE
+from medsynth_lib.evaluation import report
+from medsynth_lib.experiment.profiles import PROFILES
+from medsynth_lib.models.registry import METHODS
+from medsynth_lib.studies.segmentation_plan import folder_name, held_bytes, jobs
 
 SMOKE = PROFILES["smoke"].segmentation
 GENERATORS_OF_06 = SMOKE.compared
@@ -38,7 +38,7 @@ def command(house, *more):
     offline = os.path.join(os.path.dirname(__file__), "offline")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEDSYNTH")}
     environment |= {"PYTHONPATH": f"{house}{os.pathsep}{offline}"}
-    words = [sys.executable, "-m", "medsynth_lib.reproduce", "--profile", "smoke", "--cores", "2", *more]
+    words = [sys.executable, "-m", "medsynth_lib.course.reproduce", "--profile", "smoke", "--cores", "2", *more]
     return {
         "args": words,
         "cwd": house,
@@ -94,7 +94,7 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     written = json.loads((folder / "report.json").read_text())
     assert {"profile", "data", "seed", "versions", "commit", "data_hash", "split_hash"} <= written["run"].keys()
     elsewhere = {"ddpm", "spatial_diffusion", "class_diffusion", "patch_diffusion"}  # only raced, or outside the core
-    assert {record["generator"] for record in written["generators"]} == set(GENERATORS) - elsewhere
+    assert {record["generator"] for record in written["generators"]} == set(METHODS["generator"]) - elsewhere
     for record in written["generators"]:
         assert {key for _, key, _ in report.COLUMNS} | {"train_images"} <= record.keys()
         for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio"):
@@ -124,7 +124,7 @@ def test_what_a_notebook_prints_is_what_it_shows_on_the_page(house, name):
 def test_a_generator_of_the_finished_run_is_released(house):
     """By force, for at smoke size an audit may say anything; the refusal has its own tests."""
     whole = command(house)
-    whole["args"] = [sys.executable, "-m", "medsynth_lib.release", "edm", "--profile", "smoke", "--force"]
+    whole["args"] = [sys.executable, "-m", "medsynth_lib.evaluation.release", "edm", "--profile", "smoke", "--force"]
     done = subprocess.run(**whole, timeout=120)
     folder = house / "runs" / "smoke" / "phantom" / "seed0" / "release" / "edm"
     assert done.returncode == 0 and str(folder) in done.stdout

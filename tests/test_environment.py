@@ -62,7 +62,7 @@ def test_torchvision_if_present_must_work():
 
 
 def test_a_broken_torchvision_is_named_when_a_notebook_starts(tmp_path, monkeypatch):
-    from medsynth_lib import runs
+    from medsynth_lib.experiment import run as runs
 
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text(

@@ -8,14 +8,13 @@ from lightning_fabric import Fabric
 from methods import METHODS, Kinds, all_names, data, in_use
 from pretend_device import COUNTS, DEVICE, PretendFabric
 
-from medsynth_lib import training
-from medsynth_lib.checkpoints import load_weights
-from medsynth_lib.devices import compiled_networks
-from medsynth_lib.encoders import load_encoder
-from medsynth_lib.generators import GENERATORS, load_generator
-from medsynth_lib.segmenters.augment import augment, moved, random_tones
-from medsynth_lib.training import fit
-from medsynth_lib.translators import TRANSLATORS, load_translator
+from medsynth_lib.core import trainer as training
+from medsynth_lib.core.checkpoints import load_weights
+from medsynth_lib.core.devices import compiled_networks
+from medsynth_lib.core.trainer import fit
+from medsynth_lib.data.augment import augment, moved, random_tones
+from medsynth_lib.models.registry import METHODS as REGISTERED
+from medsynth_lib.models.registry import load_encoder, load_generator, load_translator
 
 CPU = {"accelerator": "cpu", "devices": 1}
 IN_FLOAT32 = {  # what a step computes in float32 though the method trains in bfloat16, and why
@@ -27,7 +26,7 @@ IN_FLOAT32 = {  # what a step computes in float32 though the method trains in bf
 
 
 def test_no_method_is_forgotten():
-    assert set(METHODS) == all_names() and {*GENERATORS, *TRANSLATORS} <= set(METHODS)
+    assert set(METHODS) == all_names() and {*REGISTERED["generator"], *REGISTERED["translator"]} <= set(METHODS)
 
 
 def train(name, folder, monkeypatch=None, images=16, watch=None, fabric=None, **how):
@@ -84,11 +83,11 @@ def test_on_another_device_it_trains_and_its_results_lie_on_the_cpu(name, tmp_pa
     assert found and all(x.device.type == "cpu" and not x.requires_grad for x in found)
 
 
-@pytest.mark.parametrize("name", [*GENERATORS, *TRANSLATORS, "simclr"])
+@pytest.mark.parametrize("name", [*REGISTERED["generator"], *REGISTERED["translator"], "simclr"])
 def test_it_is_published_and_opened_again(name, tmp_path):
     """What was saved draws what the trained method draws, whatever batch is asked for."""
     method, _ = train(name, tmp_path, fabric=Fabric(**CPU))
-    load = load_encoder if name == "simclr" else load_translator if name in TRANSLATORS else load_generator
+    load = load_encoder if name == "simclr" else load_translator if name in REGISTERED["translator"] else load_generator
     for first, second in zip(in_use(method, data(name)), in_use(load(tmp_path), data(name)), strict=True):
         assert torch.equal(first, second)
 

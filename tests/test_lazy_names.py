@@ -22,13 +22,12 @@ def promised_to_editors() -> dict[str, str]:
 
 
 def test_editors_see_the_names_that_a_notebook_gets():
-    real = {name: module for module, names in ms._FACE.items() for name in names}
-    assert promised_to_editors() == {**real, "joint": "generators"}
+    assert promised_to_editors() == {**ms._HOME, "joint": "data"}
 
 
 def test_every_name_is_there_and_in_dir():
     assert "joint" in ms.__all__ and set(ms.__all__) <= set(dir(ms))
-    assert ms.joint.__name__ == "medsynth_lib.generators.joint"
+    assert ms.joint.__name__ == "medsynth_lib.data.joint"
     assert all(getattr(ms, name) is not None for name in ms.__all__)
     assert not hasattr(ms, "no_such_name")
 
@@ -40,7 +39,8 @@ def test_importing_the_library_imports_neither_torch_nor_matplotlib():
 
 def test_what_the_snakefile_reads_needs_no_torch():
     program = (
-        "import sys; from medsynth_lib import course, finished, sweep_plan, fingerprint, profiles; "
-        "from medsynth_lib.segmenters import plan; sys.exit('torch' in sys.modules)"
+        "import sys; from medsynth_lib.core import provenance; from medsynth_lib.course import notebooks; "
+        "from medsynth_lib.experiment import finished, profiles; from medsynth_lib.studies import memorization_plan, "
+        "segmentation_plan; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

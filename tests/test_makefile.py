@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from medsynth_lib.course import NOTEBOOKS
+from medsynth_lib.course.notebooks import NOTEBOOKS
 
 
 def make(folder, *arguments, **environment) -> subprocess.CompletedProcess:

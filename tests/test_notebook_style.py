@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from medsynth_lib.course import FOLDER, NOTEBOOKS
+from medsynth_lib.course.notebooks import FOLDER, NOTEBOOKS
 
 FORBIDDEN = (
     r"^\s*[!%]",

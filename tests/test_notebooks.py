@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from medsynth_lib.course import CORE, FOLDER, NOTEBOOKS
+from medsynth_lib.course.notebooks import CORE, FOLDER, NOTEBOOKS
 
 OPTIONS = ["-x", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=180", "-p", "no:cacheprovider", "-q"]
 

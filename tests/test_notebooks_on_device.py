@@ -20,7 +20,7 @@ def runs(tmp_path_factory):
 def test_notebook_runs_on_a_device(name, offline, root, runs):
     environment = offline | {"PYTHONPATH": str(root / "tests" / "on_pretend_device"), "MEDSYNTH_RUNS": str(runs)}
     environment["OMP_NUM_THREADS"] = "1"  # so that trainings go one after another, as on a GPU
-    words = [sys.executable, "-m", "medsynth_lib.headless", name, str(runs / f"{name}.ipynb"), "profile=smoke"]
+    words = [sys.executable, "-m", "medsynth_lib.course.execute", name, str(runs / f"{name}.ipynb"), "profile=smoke"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, env=environment, cwd=root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     metrics = json.loads((runs / "smoke" / "phantom" / "seed0" / name / "metrics.json").read_text(encoding="utf-8"))

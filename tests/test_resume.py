@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from methods import METHODS, data
 from safetensors.torch import load_file
 
-from medsynth_lib.training import fit
+from medsynth_lib.core.trainer import fit
 
 HERE = Path(__file__).parent
 

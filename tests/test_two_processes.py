@@ -14,8 +14,8 @@ from lightning_fabric import Fabric
 from methods import METHODS, data
 from safetensors.torch import load_file
 
-from medsynth_lib.processes import Processes
-from medsynth_lib.training import fit
+from medsynth_lib.core.processes import Processes
+from medsynth_lib.core.trainer import fit
 
 HERE = Path(__file__).parent
 # How far two processes may end from one, as a share of the way that the weights went. Adam makes a step of full length
@@ -78,8 +78,8 @@ PROGRAM = """
 import os, signal, sys, torch
 from lightning_fabric import Fabric
 from methods import METHODS, data
-from medsynth_lib.processes import strategy
-from medsynth_lib.training import fit
+from medsynth_lib.core.processes import strategy
+from medsynth_lib.core.trainer import fit
 fabric = Fabric(accelerator="cpu", devices=2, strategy=strategy())
 fabric.launch()
 torch.manual_seed(0)
@@ -117,7 +117,7 @@ def test_fabric_run_starts_them_too(tmp_path):
     program.write_text(
         "import os, sys, torch\n"
         "from methods import METHODS, data\n"
-        "from medsynth_lib.training import fit\n"
+        "from medsynth_lib.core.trainer import fit\n"
         "method = METHODS['latent_diffusion']()\n"
         "tensors, how = data('latent_diffusion'), {'images': 16, 'batch_size': 8, 'seed': 0}\n"
         "assert fit(method, tensors, sys.argv[1], **how)['world_size'] == 2\n"

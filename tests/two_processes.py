@@ -17,9 +17,9 @@ from methods import METHODS, data
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from medsynth_lib import training
-from medsynth_lib.processes import strategy
-from medsynth_lib.seeds import step_seed
+from medsynth_lib.core import trainer as training
+from medsynth_lib.core.processes import strategy
+from medsynth_lib.core.seeding import step_seed
 
 BATCH, STEPS = 8, 4
 DRAWS = {torch.randn, torch.rand, torch.randint, torch.randn_like, torch.rand_like}

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from ..core.portions import length, portions, spans
 from ..data.slices import SliceSet
 from .features import shown
-from .portions import length, portions, spans
 
 THIRDS = ("dark", "middle", "bright")
 SLICES = 2000  # of 64 pixels at most, by which grey values are cut into thirds

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from scipy.stats import mannwhitneyu
 
+from ..core.portions import blocks
 from .memorization import judge
 from .neighbours import nearest
-from .portions import blocks
 
 STEPS = 60  # of Adam on the widths of the FLD density
 

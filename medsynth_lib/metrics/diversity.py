@@ -7,9 +7,9 @@ import torch
 from monai.metrics import MultiScaleSSIMMetric
 from scipy.spatial.distance import cdist
 
+from ..core.portions import blocks, length, spans
 from .fidelity import checked
 from .neighbours import nearest
-from .portions import blocks, length, spans
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first (Wang et al. 2003)
 KERNEL = 7  # pixels of its window

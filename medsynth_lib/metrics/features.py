@@ -1,7 +1,7 @@
 """What images are compared by: numbers that need no downloaded weights, and the spaces in which they are distances.
 
 An extractor is a function from images [N, C, H, W] in [-1, 1] to a table [N, D]: `wavelet_features`, `features` below,
-`radiomics.radiomics`, an encoder of this project or one from a file (`encoders`). No single one sees everything.
+`radiomics.radiomics`, an encoder of this project or one from a file (`models.encoder`). No single one sees everything.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pywt
 
-from .portions import SIDE, portions
+from ..core.portions import SIDE, portions
+from ..data.foreground import BACKGROUND
 
 WAVELET, DEPTH = "db2", 2
-BACKGROUND = -0.95  # image values below are background
 SHOWN = -0.8  # the brightest channel of a pixel that shows something; a generated background is not quite black
 
 

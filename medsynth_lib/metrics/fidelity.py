@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist, pdist
 
-from .portions import blocks
+from ..core.portions import blocks
 
 GROUPS = 10  # of held-out subjects, for the jackknife interval
 ROWS = 4096  # of the reference, from whose distances the kernel's width is taken

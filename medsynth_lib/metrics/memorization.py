@@ -21,10 +21,10 @@ from scipy.ndimage import rotate
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..core.portions import finite, length, mean_picture, portions, spans
 from ..data.slices import SliceSet
 from .device import exact_products, search_device
 from .features import shrink
-from .portions import finite, length, mean_picture, portions, spans
 from .statistics import binomial_interval
 
 SEARCH_SIDE = 32  # pixels: images are averaged down to this side for the search

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..core.portions import spans
 from .device import exact_products, search_device
-from .portions import spans
 
 BLOCK = 4096  # rows of either set at once: 64 MiB of distances
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .portions import length, spans
+from ..core.portions import length, spans
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:

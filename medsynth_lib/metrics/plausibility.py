@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import label
 
+from ..core.portions import length, spans
 from ..data.slices import SliceSet
-from .portions import length, spans
 
 BACKGROUND = -0.9  # an image value below, in every channel, is empty background
 REJECTED = 0.01  # share of the training masks that the limits turn away

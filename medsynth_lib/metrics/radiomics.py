@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.portions import portions
 from .features import shown
-from .portions import portions
 
 BINS = 16  # fixed bin number over [-1, 1]
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))

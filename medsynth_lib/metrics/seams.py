@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .portions import length, spans
+from ..core.portions import length, spans
 
 PICTURES = 1024  # of 64 pixels at once
 

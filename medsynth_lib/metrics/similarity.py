@@ -5,20 +5,9 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from .features import BACKGROUND
-from .portions import length, spans
 from .statistics import per_subject
 
 RANGE = 2.0  # grey values go from -1 to 1
-
-
-def foreground(*sets: np.ndarray) -> np.ndarray:
-    """Where any of the pictures [N, C, H, W] shows more than background: bool [N, H, W]."""
-    first = sets[0]
-    found = np.empty((len(first), *first.shape[2:]), bool)
-    for span in spans(len(first), length(first)):
-        found[span] = np.any([pictures[span].max(axis=1) > BACKGROUND for pictures in sets], axis=0)
-    return found
 
 
 def similarity(pictures: np.ndarray, truth: np.ndarray, subjects, inside: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from medsynth_lib.core import portions
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.metrics import anatomy, portions
+from medsynth_lib.metrics import anatomy
 from medsynth_lib.metrics.anatomy import by_lesion, measures, subgroups, tissue_cuts, wasserstein, with_floor
 
 

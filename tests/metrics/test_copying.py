@@ -5,7 +5,8 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from medsynth_lib.metrics import copying, portions
+from medsynth_lib.core import portions
+from medsynth_lib.metrics import copying
 from medsynth_lib.metrics.copying import (
     authenticity,
     c_t,

@@ -9,9 +9,9 @@ import torch
 from pretend_device import COUNTS, DEVICE
 from scipy.spatial.distance import cdist
 
-from medsynth_lib.encoders import local
-from medsynth_lib.encoders.simclr import SimCLR
 from medsynth_lib.metrics import copying, device, memorization, neighbours
+from medsynth_lib.models.encoder import local
+from medsynth_lib.models.encoder.simclr import SimCLR
 
 DEVICES = [DEVICE, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
 RNG = np.random.default_rng(0)

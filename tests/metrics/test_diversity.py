@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist, pdist
 
-from medsynth_lib.metrics import portions
+from medsynth_lib.core import portions
 from medsynth_lib.metrics.diversity import (
     covered,
     diversity_with_ceiling,

@@ -7,7 +7,8 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist, pdist
 
-from medsynth_lib.metrics import fidelity, portions
+from medsynth_lib.core import portions
+from medsynth_lib.metrics import fidelity
 from medsynth_lib.metrics.features import FeatureSpace
 from medsynth_lib.metrics.fidelity import distance_with_floor, frechet_distance, unbiased_mmd
 

@@ -5,8 +5,9 @@ import pytest
 from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 
+from medsynth_lib.core import portions
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.metrics import memorization, portions
+from medsynth_lib.metrics import memorization
 from medsynth_lib.metrics.memorization import (
     KINDS,
     as_smooth_as,

@@ -13,10 +13,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from medsynth_lib import judging
+from medsynth_lib.core import portions
+from medsynth_lib.data.foreground import foreground
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.encoders import simclr
-from medsynth_lib.encoders.local import LocalExtractor
+from medsynth_lib.evaluation import judge as judging
 from medsynth_lib.metrics import (
     anatomy,
     copying,
@@ -27,11 +27,11 @@ from medsynth_lib.metrics import (
     neighbours,
     overlap,
     plausibility,
-    portions,
     radiomics,
-    similarity,
     surface,
 )
+from medsynth_lib.models.encoder import simclr
+from medsynth_lib.models.encoder.local import LocalExtractor
 
 FEW, SIDE = 60, 64
 ROW = 3500  # bytes that a slice may add, in rows of numbers; its picture has 32,768
@@ -170,7 +170,7 @@ def test_pairs_of_large_pictures_are_compared_a_few_at_a_time(few_and_many, monk
 def test_a_mask_of_the_foreground_is_all_that_is_held(few_and_many):
     """It has one byte per pixel, and is the answer."""
     for slices in few_and_many:
-        assert held(similarity.foreground, slices.images) < 1.2 * slices.labels.nbytes + 8 * slices.images[0].nbytes
+        assert held(foreground, slices.images) < 1.2 * slices.labels.nbytes + 8 * slices.images[0].nbytes
 
 
 def test_an_extractor_from_a_file_takes_no_more_memory(few_and_many, tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from medsynth_lib.metrics.similarity import foreground, similarity
+from medsynth_lib.data.foreground import foreground
+from medsynth_lib.metrics.similarity import similarity
 
 
 def pictures(n=4, seed=0):

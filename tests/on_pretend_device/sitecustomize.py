@@ -13,7 +13,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.append(str(TESTS))
 runpy.run_path(str(TESTS / "offline" / "sitecustomize.py"))
-CHANGED = ("medsynth_lib.devices", "medsynth_lib.metrics.device")
+CHANGED = ("medsynth_lib.core.devices", "medsynth_lib.metrics.device")
 
 
 class Finder(MetaPathFinder):

@@ -1,0 +1,1 @@
+"""The numbered notebooks: their order, how they are executed, copies for students."""

@@ -1,0 +1,65 @@
+"""Masks for networks that draw images from masks: the head as one more label, and lesions moved into other heads.
+
+A lesion mask alone does not say where the head is. So the condition has the labels 0 = air, 1 = head, and the
+source's labels above (Shin et al. 2018 merge lesions and brain labels in the same way).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from .foreground import foreground
+from .slices import DataError, SliceSet
+
+TRIES = 20  # positions tried before a lesion is given up
+
+
+def with_head(slices: SliceSet) -> SliceSet:
+    """`slices` with the label "head" below the lesion's: 0 air, 1 head, 2 ... the source's labels 1 ...
+
+    The head is what is brighter than air in any channel, closed and filled. DataError without masks.
+    """
+    if slices.labels is None:
+        raise DataError(f"{slices.source}: has no masks, so nothing can be drawn from them; use another DATA.")
+    closed = (ndimage.binary_fill_holes(ndimage.binary_closing(head)) for head in foreground(slices.images))
+    head = np.stack(list(closed))
+    labels = np.where(slices.labels > 0, slices.labels + 1, head).astype(np.uint8)
+    return replace(slices, labels=labels, label_names=(slices.label_names[0], "head", *slices.label_names[1:]))
+
+
+def without_head(labels: np.ndarray) -> np.ndarray:
+    """The source's labels again, uint8 [N, H, W] or [H, W]: 0 background, 1 ... lesion."""
+    return np.where(labels > 1, labels - 1, 0).astype(np.uint8)
+
+
+def edited(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """n new masks [n, H, W] from masks [N, H, W] of `with_head`: a lesion of one in the head of another.
+
+    The lesion is mirrored, turned by any angle, scaled by 0.7 to 1.3 and moved; a position is taken if 95 % of it lie
+    inside the head. Heads that no position was found for stay without lesion, as do those that drew a mask without.
+    """
+    rng = np.random.default_rng(seed)
+    out = np.empty((n, *labels.shape[1:]), np.uint8)
+    for k in range(n):
+        head, lesion = labels[rng.integers(len(labels))] > 0, without_head(labels[rng.integers(len(labels))])
+        out[k] = head
+        for _ in range(TRIES if lesion.any() and head.any() else 0):
+            placed = _placed(lesion, head, rng)
+            inside = (placed > 0) & head
+            if inside.sum() >= 0.95 * (placed > 0).sum() > 0:
+                out[k] = np.where(inside, placed + 1, head)
+                break
+    return out
+
+
+def _placed(lesion: np.ndarray, head: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The lesion [H, W], changed, with its centre at a random pixel of the head [H, W]."""
+    angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.3)
+    mirror = np.diag([1, rng.choice([-1, 1])])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ mirror / scale
+    target = rng.choice(np.argwhere(head))
+    centre = np.argwhere(lesion > 0).mean(axis=0)
+    return ndimage.affine_transform(lesion, turn, offset=centre - turn @ target, order=0)

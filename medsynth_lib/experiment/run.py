@@ -1,0 +1,210 @@
+"""A run of one notebook: its folder, profile, seeds, device, data, figures and record."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+from ..core.checkpoints import write_json
+from ..core.devices import make_fabric
+from ..core.progress import Progress, clock
+from ..core.provenance import REPOSITORY, commit, package_hash, versions
+from ..core.seeding import step_seed
+from ..data import registry
+from ..data.slices import PARTS, SliceSet, Split, hash_of, split_subjects
+from .finished import METRICS, beside, mark_done
+from .profiles import Profile, profile
+
+
+def run_folder(profile_name: str, data: str, seed: int) -> Path:
+    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set."""
+    root = Path(os.environ.get("MEDSYNTH_RUNS") or REPOSITORY / "runs")
+    return root / profile_name / registry.key(data) / f"seed{seed}"
+
+
+@dataclass
+class Run:
+    """What `start` returns; a notebook talks to the rest of the project through it."""
+
+    notebook: str
+    profile: str
+    data: str
+    seed: int
+    settings: Profile
+    folder: Path
+    device: str
+    started: float = field(default_factory=time.time)
+    published: list[Path] = field(default_factory=list)  # by this execution
+
+    def path(self, notebook: str = "") -> Path:
+        """Folder of this or another notebook of the same run."""
+        return self.root / notebook if notebook else self.folder
+
+    @property
+    def root(self) -> Path:
+        """The folder in which all notebooks of the run have theirs."""
+        return self.folder.parents[self.notebook.count("/")]
+
+    def seed_of(self, stage: str) -> int:
+        """A seed for one named stage: the same on every machine, different for every stage and run seed."""
+        return step_seed(self.seed, 0, purpose=stage) % 2**32
+
+    def seed_all(self, stage: str) -> int:
+        """Seed torch's global generator for one named stage; returns the seed."""
+        value = self.seed_of(stage)
+        torch.manual_seed(value)
+        return value
+
+    def slices(self) -> SliceSet:
+        """All slices of the data source, prepared once per run and then read from disk.
+
+        They are made again when the source, its sizes, the seed or the code that reads data have changed.
+        """
+        return SliceSet.load(self._prepared() / "slices")
+
+    def _prepared(self) -> Path:
+        """The folder with the run's slices and their split, which are made now where they are missing or stale."""
+        folder = self.path("00_data")
+        request = {"data": self.data, "seed": self.seed, **asdict(self.settings.data), "code": package_hash("data")}
+        note = folder / "request.json"
+        if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != request:
+            self._prepare(folder / "slices")
+            write_json(note, request)
+        return folder
+
+    def _prepare(self, folder: Path) -> None:
+        sizes = self.settings.data
+        bars: list[Progress] = []
+
+        def report(done: int, total: int) -> None:
+            if not bars:
+                bars.append(Progress("data", total, unit="cases"))
+            bars[0].update(done)
+            if done >= total:
+                bars[0].close()
+
+        slices = registry.load(
+            self.data,
+            image_size=sizes.image_size,
+            subjects=sizes.subjects,
+            slices_per_subject=sizes.slices_per_subject,
+            seed=self.seed_of("data"),
+            workers=torch.get_num_threads(),
+            progress=report,
+        )
+        split = split_subjects(slices, self.seed_of("split"))
+        slices.save(folder)
+        split.save(folder.parent / "split.json")
+
+    def split(self) -> Split:
+        """The split by subject, made once with the slices."""
+        return Split.load(self._prepared() / "split.json")
+
+    def data_hashes(self) -> dict[str, str]:
+        """What a result must have been made from: the run's slices and their split."""
+        folder = self._prepared()
+        return {"data_hash": hash_of(folder / "slices"), "split_hash": Split.load(folder / "split.json").hash()}
+
+    def part(self, name: str) -> SliceSet:
+        """The slices of "gen_train", "holdout" or "test"."""
+        return self.split().part(self.slices(), name)
+
+    def savefig(self, name: str, figure=None) -> Path:
+        """Write the figure (default: the current one) to figures/<name>.png."""
+        path = self.folder / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (figure or plt.gcf()).savefig(path, dpi=110, bbox_inches="tight")
+        return path
+
+    def record(self) -> dict:
+        """Where these numbers come from: sizes, versions, device, commit, hashes, wall time."""
+        split = self.split()
+        return {
+            "notebook": self.notebook,
+            "profile": self.profile,
+            "data": self.data,
+            "seed": self.seed,
+            "settings": self.settings.as_dict(),
+            "versions": versions(),
+            "commit": commit(),
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            **self.data_hashes(),
+            "subjects": {part: len(getattr(split, part)) for part in PARTS},
+            "wall_seconds": round(time.time() - self.started, 1),
+        }
+
+    def publish(self, folder: Path, **metrics) -> None:
+        """Write metrics.json of one generator into its own folder, for notebooks that train several.
+
+        "beside" says of which samples and weights it speaks.
+        """
+        folder = Path(folder)
+        write_json(folder / METRICS, {"run": self.record(), "beside": beside(folder), **metrics})
+        self.published.append(folder.resolve())
+
+    def finish(self, **metrics) -> None:
+        """Write metrics.json, last and whole: what an earlier execution left stands until now.
+
+        Of the generators in folders below, those that were not published by this execution are no longer part of it:
+        their metrics.json is removed, their weights and samples stay.
+        """
+        self.publish(self.folder, **metrics)
+        for old in self.folder.rglob(METRICS):
+            if old.parent.resolve() not in self.published:
+                print(f"{old.parent.name} was not made this time: {old} is removed")
+                old.unlink()
+        mark_done(self.folder)
+        print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {self.folder}")
+
+
+def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed: int = 0) -> Run:
+    """Begin a notebook: check the parameters, seed, make the folder, print what runs where. It deletes nothing.
+
+    MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here stands.
+    Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
+    that is not a whole number.
+    """
+    chosen, why = profile_name, "parameter"
+    if profile_name == "demo" and os.environ.get("MEDSYNTH_PROFILE"):
+        chosen, why = os.environ["MEDSYNTH_PROFILE"], "MEDSYNTH_PROFILE"
+    settings = profile(chosen)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise TypeError(f"seed is {seed!r}; give a whole number from 0 on.")
+    registry.check(data)
+    refuse_broken_torchvision()
+    torch.set_num_threads(int(os.environ.get("MEDSYNTH_THREADS") or torch.get_num_threads()))
+    if chosen == "smoke":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    folder = run_folder(chosen, data, seed) / notebook
+    folder.mkdir(parents=True, exist_ok=True)
+    device = str(make_fabric().device)
+    run = Run(notebook, chosen, data, seed, settings, folder, device)
+    run.seed_all(notebook)
+    plt.rcParams.update({"figure.dpi": 90, "image.cmap": "gray", "axes.spines.top": False, "axes.spines.right": False})
+    print(f"{notebook}: profile {chosen} (from {why}), data {data}, seed {seed}")
+    print(f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads, commit {commit()}")
+    print(f"results go to {folder}")
+    return run
+
+
+def refuse_broken_torchvision() -> None:
+    """Stop early where a torchvision built for another torch would break diffusers with an obscure message."""
+    if importlib.util.find_spec("torchvision") is None or "torchvision" in sys.modules:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise RuntimeError(
+            f"the installed torchvision does not fit torch {torch.__version__} ({str(error).splitlines()[0]}) and "
+            "breaks diffusers; medsynth does not need it: pip uninstall torchvision."
+        ) from error

@@ -1,0 +1,234 @@
+"""From a trained generator to a synthetic SliceSet on disk: in shards, by any number of workers, resumable.
+
+usage: python -m medsynth_lib.experiment.sampling GENERATOR --slices N [--seed S] [--like SLICES]
+       [--worker I --workers N]
+
+GENERATOR is the folder with the weights; samples go to GENERATOR/samples-N-S. On a cluster start one job per worker;
+each draws every N-th shard, and whichever ends last puts the shards together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from ..core.checkpoints import CheckpointError, file_hash, load_weights, write_atomically, write_json
+from ..core.parallel import side_by_side
+from ..core.progress import Progress
+from ..core.seeding import step_seed
+from ..data.joint import to_slices
+from ..data.slices import DataError, SliceSet
+from ..models.registry import load_generator
+
+SHARD = 64  # pictures per shard: sampled at once, written at once
+WHOLE = "whole"  # where shards are put together, in their folder
+WORTHWHILE = 30.0  # seconds of sampling left from which starting other processes pays
+
+
+def sample_to_disk(method, n: int, seed: int, like: SliceSet, folder: Path) -> tuple[SliceSet, dict]:
+    """Draw n slices from the trained `method` whose weights lie in `folder`; returns the SliceSet and a speed record.
+
+    Writes `folder`/samples; those before stay until the new ones are whole. Shard k depends on (seed, k) only; shards
+    of an interrupted call are kept.
+    """
+    folder = Path(folder)
+    origin = {"seed": seed, "weights": weights_key(folder)}
+    shards = shards_for(folder / "samples", f"{origin['weights']}-{n}-{seed}")
+    started, there = time.monotonic(), len(_finished(shards))
+    first = draw(method, n, seed, shards, only=1)
+    workers = torch.get_num_threads() if first * _count(n) > WORTHWHILE else 1
+    side_by_side({f"worker {i}": partial(draw, method, n, seed, shards, i, workers) for i in range(workers)})
+    seconds, drawn = time.monotonic() - started, n - there * SHARD
+    speed = {"samples": n, "sample_images_per_second": round(drawn / seconds, 3) if drawn > 0 else None}
+    return gather(n, like, method.name, shards, folder / "samples", {**speed, **origin}), speed
+
+
+def weights_key(folder: Path) -> str:
+    """What tells the weights in `folder` from those of any other training: its key, and 8 digits of the file's hash."""
+    return f"{load_weights(folder)[1]['key']}-{file_hash(Path(folder) / 'weights.safetensors')[:8]}"
+
+
+def shards_for(out: Path, key: str) -> Path:
+    """The folder of the shards that become `out`; those of other weights, and what a kill left of used ones, go."""
+    shards = out.with_name(f"{out.name}.shards-{key}")
+    for old in out.parent.glob(f"{out.name}.shards*"):
+        if old != shards:
+            print(f"{old.name} was begun with other weights or as another set, and is deleted")
+        if old != shards or _copied(old) and not (old / WHOLE).is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+    return shards
+
+
+def draw(method, n: int, seed: int, shards: Path, worker: int = 0, workers: int = 1, only: int | None = None) -> float:
+    """Write the missing ones of every `workers`-th of the shards of n slices (at most `only`); seconds per shard drawn.
+
+    Always with one thread, since sums of another number of threads may differ in the last bit.
+    """
+    mine = {shards / f"{k:06d}.npz": k for k in range(worker, _count(n), workers)}
+    sizes = {path: min(SHARD, n - k * SHARD) for path, k in mine.items()}
+    missing = [path for path in mine if not path.is_file()][:only]
+    done = sum(sizes.values()) - sum(sizes[path] for path in missing)
+    progress, started = Progress(f"{method.name} samples", sum(sizes.values()), initial=done), time.monotonic()
+    with _one_thread():
+        for path in missing:
+            images, labels = method.sample(sizes[path], step_seed(seed, mine[path], purpose="sample"))
+            images, labels = images.cpu().numpy().astype(np.float32), labels.cpu().numpy()
+            write_atomically(path, lambda part, i=images, m=labels: _write_npz(part, i, m))
+            done += sizes[path]
+            if only is None:
+                progress.update(done)
+    progress.close()
+    return (time.monotonic() - started) / max(len(missing), 1)
+
+
+def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path, record: dict) -> SliceSet:
+    """Put all shards of n slices together as the SliceSet `folder`, with the metadata of `like` and sampling.json.
+
+    Needs room for one shard more, on the disk as in memory: what was copied is cut from its shard at once. Killed, it
+    goes on there. CheckpointError names a shard that is missing or damaged, or says that the disk is full.
+    """
+    whole, size = shards / WHOLE, like.size
+    kinds = {"images": (np.float32, (n, *like.images.shape[1:])), "labels": (np.uint8, (n, size, size))}
+    there = ("images", *(["labels"] if like.labels is not None else []))
+    paths = {key: (whole if key in there else shards) / f"{key}.npy" for key in kinds}
+    try:
+        if not _copied(shards):
+            whole.mkdir(parents=True, exist_ok=True)
+            for key, path in paths.items():
+                np.lib.format.open_memmap(path, "w+", *kinds[key])
+        for k in range(_count(n)):
+            _copy(shards / f"{k:06d}.npz", paths, k * SHARD)
+        arrays = {key: np.load(path, mmap_mode="r") for key, path in paths.items()}
+    except OSError as error:
+        raise CheckpointError(
+            f"{shards} cannot be put together ({error}); free space on the disk, or delete it."
+        ) from error
+    slices = to_slices(arrays["images"], arrays["labels"], like, name)
+    write_json(whole / "sampling.json", record)
+    slices.save_around(whole, folder, there)
+    shutil.rmtree(shards, ignore_errors=True)
+    return SliceSet.load(folder)
+
+
+def _copy(shard: Path, paths: dict[str, Path], row: int) -> None:
+    """Write the arrays of a shard into the files of the whole ones, from this row on, and empty it; once only.
+
+    Not through a memory map: on a full disk that would end the process without a word.
+    """
+    if shard.is_file() and not shard.stat().st_size:
+        return
+    wholes = {key: np.load(path, mmap_mode="r") for key, path in paths.items()}
+    try:
+        with np.load(shard, allow_pickle=False) as stored:
+            parts = {key: np.ascontiguousarray(stored[key], array.dtype) for key, array in wholes.items()}
+        for key, part in parts.items():
+            if part.shape != wholes[key][row : row + SHARD].shape:
+                raise ValueError(f"its {key} are {part.shape}, expected {wholes[key][row : row + SHARD].shape}")
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise CheckpointError(f"{shard} cannot be read ({error}); delete it and sample again.") from error
+    for key, part in parts.items():
+        with open(paths[key], "rb+") as file:
+            file.seek(wholes[key].offset + row * part[0].nbytes)
+            file.write(part.data)
+            file.flush()
+            os.fsync(file.fileno())
+    os.truncate(shard, 0)
+
+
+def _count(n: int) -> int:
+    return -(-n // SHARD)
+
+
+def _finished(shards: Path) -> list[Path]:
+    return list(shards.glob("*.npz"))
+
+
+def _copied(shards: Path) -> list[Path]:
+    """The shards that are in the whole arrays already, and therefore empty."""
+    return [path for path in _finished(shards) if not path.stat().st_size]
+
+
+@contextmanager
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_npz(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, images=images, labels=labels)
+
+
+def _origin(out: Path) -> dict | None:
+    """What was drawn into the slice set `out`, and from which weights; None where there is no whole set."""
+    try:
+        return json.loads((out / "sampling.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def slices_beside(folder: Path) -> Path:
+    """The training slices of the run in which the generator in `folder` was trained; DataError when there are none."""
+    for parent in Path(folder).resolve().parents:
+        if (parent / "00_data" / "slices").is_dir():
+            return parent / "00_data" / "slices"
+    raise DataError(f"{folder} lies in no run folder with 00_data/slices; name a slice set with --like.")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="sampling", description="Draw synthetic slices.")
+    parser.add_argument("generator", type=Path, help="folder with weights.safetensors and config.json")
+    parser.add_argument("--slices", type=int, required=True, help="how many")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--like", type=Path, help="slice set with the same channels and labels (default: the run's)")
+    parser.add_argument("--worker", type=int, default=0, help="number of this job, from 0")
+    parser.add_argument("--workers", type=int, default=1, help="jobs in all")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args(arguments)
+    if not 0 <= given.worker < given.workers or given.slices < 1:
+        parser.error("--worker must be one of 0 ... workers - 1, and --slices at least 1.")
+    try:
+        method = load_generator(given.generator, given.device)
+        like = SliceSet.load(given.like or slices_beside(given.generator))
+        out = given.generator / f"samples-{given.slices}-{given.seed}"
+        key = weights_key(given.generator)
+        origin = {"samples": given.slices, "seed": given.seed, "weights": key}
+        shards = shards_for(out, key)
+        if _origin(out) == origin:
+            print(f"{out} is there already")
+            return 0
+        if out.is_dir():
+            print(f"{out} was not drawn from the weights that lie there now; it is drawn again and replaced in the end")
+        draw(method, given.slices, given.seed, shards, given.worker, given.workers)
+        if len(_finished(shards)) < _count(given.slices):
+            print(f"worker {given.worker} is done; other workers' shards are missing in {shards}")
+            return 0
+        with open(out.with_name(out.name + ".lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two workers that end together one waits, and finds all done
+            if _origin(out) != origin:
+                gather(given.slices, like, method.name, shards, out, origin)
+        print(f"{given.slices:,} slices: {out}")
+        return 0
+    except (CheckpointError, DataError) as error:
+        print(error)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

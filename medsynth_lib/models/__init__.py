@@ -1,0 +1,1 @@
+"""All methods. One file is one method; `registry` is their table."""

@@ -1,0 +1,1 @@
+"""Autoencoders: the VAE, and the autoencoder with a spatial latent."""

@@ -1,0 +1,68 @@
+"""Diffusion of pictures of a class, when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
+
+    L = EDM's loss + overlap E max(0, MARGIN - || F(x; c) - F(x; c') ||^2 / n)        c': any other class
+
+The second term is our reading of the paper, whose training code is not public: of two classes, the Gaussians of one
+denoising step have the same variance, so their divergence is the squared distance of their means, and that of F up
+to a factor. Classes that answer alike (a rare one that has borrowed a frequent one's look) are pushed
+apart, up to a margin.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...data import joint
+from .edm import EDM, Denoiser
+from .guidance import Guided, withheld
+from .unet import FoldedUNet
+
+MARGIN = 0.1  # of the variance of F's target, which is 1
+
+
+class ClassDiffusion(EDM):
+    """EDM that is told a class; batches are {"images", "labels", "classes" int64 [B]}.
+
+    classes   how many there are
+    overlap   weight of the overlap term; 0: plain
+    """
+
+    name = "class_diffusion"
+    settings = ("classes", "overlap", *EDM.settings)
+
+    def __init__(self, channels, labels, size, sigma_data: float, classes: int = 2, overlap: float = 0.0, **more):
+        self.classes, self.overlap = classes, overlap
+        super().__init__(channels, labels, size, sigma_data, **more)
+
+    def network(self) -> nn.Module:
+        known = self.classes + 1  # the last one is "not said"
+        return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes, classes=known)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        clean, classes = joint.encode(batch["images"], batch["labels"], self.shape.labels), batch["classes"]
+        noisy, sigma = self.denoiser.noisy(clean)
+        told = withheld(classes, self.classes)
+        loss = self.denoiser.error(clean, noisy, sigma, told)
+        if not self.overlap:
+            return loss
+        other = (classes + torch.randint(1, self.classes, classes.shape, device=classes.device)) % self.classes
+        with torch.no_grad():
+            theirs = self.denoiser.answer(noisy, sigma, other)
+        apart = (self.denoiser.answer(noisy, sigma, classes) - theirs).square().flatten(1).mean(1)
+        return loss + self.overlap * (MARGIN - apart).clamp(min=0)
+
+    def sample(
+        self, n: int, seed: int, steps: int | None = None, classes: Tensor | None = None, guidance: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W] of `classes` int64 [n] (default: not said)."""
+        noise, _ = self.noise(n, seed)
+        told = torch.full((n,), self.classes) if classes is None else classes
+        net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
+        denoiser = Denoiser(net, self.sigma_data, draws=self.draws).to(self.device)
+
+        def draw(noise: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+            return self.decoded(denoiser.solve(noise, steps or self.solver_steps, told))
+
+        return self.in_batches(draw, noise, told)

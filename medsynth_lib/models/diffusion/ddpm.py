@@ -1,0 +1,120 @@
+"""Denoising diffusion (Ho et al. 2020) on diffusers' UNet2DModel. Taught in 05_ddpm.
+
+    q(x_t | x_0) = N( sqrt(a_t) x_0, (1 - a_t) I ),   a_t = prod_{s<=t} (1 - beta_s)           (forward, eq. 4)
+    L            = E_{t, x_0, eps} w_t || eps - eps_theta(x_t, t) ||^2,  x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps
+
+w_t = 1 is L_simple (eq. 14); by default w_t = min(SNR_t, 5) / SNR_t (Hang et al. 2023), SNR_t = a_t / (1 - a_t).
+
+Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few dozen network evaluations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...data import joint
+from .pixels import PixelDiffusion
+from .solvers import TIMESTEPS, alphas, noise_schedule, solver, walk
+from .unet import FoldedUNet
+
+MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
+PREDICTIONS = ("sample", "epsilon", "v")
+
+
+class NoisePredictor(FoldedUNet):
+    """eps_theta(x_t, t) for joint pictures [B, C, H, W]; t is int64 [B].
+
+    The U-Net draws one of three things, from which the noise follows exactly (`prediction`):
+    "sample"   the clean picture:              eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
+    "epsilon"  the noise itself (Ho et al.)
+    "v"        sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
+    On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
+    with 8 channels), which 64 feature channels cannot carry. A clean picture is smooth and fits through.
+    """
+
+    def __init__(self, *arguments, prediction: str = "sample"):
+        super().__init__(*arguments)
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
+        self.prediction = prediction
+        self.register_buffer("alphas", alphas().clone(), persistent=False)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        drawn = super().forward(x, t).float()
+        a = self.alphas[t].view(-1, 1, 1, 1)
+        if self.prediction == "sample":
+            return (x - a.sqrt() * drawn) / (1 - a).sqrt()
+        return drawn if self.prediction == "epsilon" else a.sqrt() * drawn + (1 - a).sqrt() * x
+
+
+class DDPM(PixelDiffusion):
+    """Diffusion model over image and label.
+
+    patch, widths, layers, attention   of the network (see FoldedUNet)
+    prediction   what it draws (see NoisePredictor)
+    max_snr      weight of nearly clean pictures: that of this signal-to-noise ratio; None: no bound (L_simple)
+    """
+
+    name = "ddpm"
+    settings = (
+        "patch",
+        "widths",
+        "layers",
+        "attention",
+        "learning_rate",
+        "solver_steps",
+        "prediction",
+        "max_snr",
+    )
+    networks = ("predictor",)
+    compiled = networks
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        patch: int = 4,
+        widths: tuple[int, ...] = (96, 128, 160),
+        layers: int = 1,
+        attention: bool = False,
+        learning_rate: float = 5e-4,
+        solver_steps: int = 25,
+        prediction: str = "sample",
+        max_snr: float | None = MAX_SNR,
+    ):
+        shape = joint.Shape(channels, labels, size)
+        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
+        self.prediction, self.max_snr = prediction, max_snr
+        self.predictor = NoisePredictor(shape.joint, size, *self.sizes, prediction=prediction)
+        self.schedule_of_noise = noise_schedule()
+
+    def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.
+
+        The noise process stays in fp32; only the U-Net may run in bf16.
+        """
+        x0 = joint.encode(images, labels, self.shape.labels)
+        noise = torch.randn_like(x0)
+        t = torch.randint(0, TIMESTEPS, (len(x0),), device=x0.device)
+        xt = self.schedule_of_noise.add_noise(x0, noise, t)
+        error = (self.predictor(xt, t) - noise).pow(2).mean((1, 2, 3))
+        a = self.predictor.alphas[t]
+        weight = ((1 - a) / a * self.max_snr).clamp(max=1) if self.max_snr else torch.ones_like(a)
+        return {"loss": (weight * error).mean(), "eps_mse": error.mean()}
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        losses = self.loss(batch["images"], batch["labels"])
+        self.descend(losses["loss"], optimisers)
+        return losses
+
+    def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
+        """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
+        noise, generator = self.noise(n, seed)
+
+        def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
+            way = scheduler or solver(steps or self.solver_steps)
+            return self.decoded(walk(self.predictor, noise, way, generator))
+
+        return self.in_batches(draw, noise)

@@ -1,0 +1,219 @@
+"""The diffusion of Karras et al. 2022 (EDM): one noise level sigma, a network kept at unit variance, few evaluations.
+
+    x = x_0 + sigma n,  n ~ N(0, I)
+    D(x; sigma) = c_skip x + c_out F(c_in x; ln(sigma) / 4)            (eq. 7; F is the network)
+    L = E_{sigma, x_0, n}  lambda(sigma) || D(x; sigma) - x_0 ||^2,  ln(sigma) ~ N(-1.2, 1.2^2)
+
+The coefficients (table 1) give F inputs and targets of variance 1 at every sigma, and lambda = 1 / c_out^2 weighs its
+errors alike. They need the deviation of the data, which is measured, not guessed.
+
+Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
+picture is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
+(2023) move the levels up with the size of the picture for this reason. But where exactly a lesion ends is decided at
+low ones, and a segmenter that learns from the pictures needs that more. How far to move, here, was found by trying, and
+by the use of the samples, not by their looks (`levels`).
+
+F may also draw the clean picture itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
+network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
+exact near the clean picture, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import EDMDPMSolverMultistepScheduler
+from torch import Tensor, nn
+
+from ...data import joint
+from .pixels import PixelDiffusion
+from .solvers import alphas, walk
+from .unet import FoldedUNet
+
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
+MAX_SNR = 5.0  # in the weight of a network that draws the clean picture (Hang et al. 2023)
+DRAWN = ("mixture", "picture")
+
+
+class Denoiser(nn.Module):
+    """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B].
+
+    levels   mean and deviation of ln(sigma) in training
+    draws    what F draws: the paper's "mixture" of picture and noise, or the "picture"
+    """
+
+    def __init__(self, net: nn.Module, sigma_data: float, levels: tuple = LEVELS, draws: str = "mixture"):
+        super().__init__()
+        if draws not in DRAWN:
+            raise ValueError(f"unknown {draws!r} to draw; known: {', '.join(DRAWN)}.")
+        self.net, self.levels, self.draws = net, levels, draws
+        self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
+        self.deviation = self.sigma_data.item()  # the same number, for the host
+
+    def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c_skip, c_out, c_in for every sigma."""
+        total = sigma**2 + self.sigma_data**2
+        return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), total.rsqrt()
+
+    def forward(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
+        answer = self.answer(x, sigma, *condition)
+        if self.draws == "picture":
+            return self.sigma_data * answer
+        c_skip, c_out, _ = self.coefficients(beside(sigma, x))
+        return c_skip * x + c_out * answer
+
+    def answer(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
+        """F(c_in x; ln(sigma) / 4), of the shape of x."""
+        _, _, c_in = self.coefficients(beside(sigma, x))
+        return self.net(c_in * x, sigma.log() / 4, *condition).float()
+
+    def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
+        """The noise in Ho et al.'s x_t at step t int64 [B]: x_t = sqrt(a_t) (x_0 + sigma n), sigma^2 = 1 / a_t - 1.
+
+        So every sampler made for noise predictors can use this denoiser.
+        """
+        a = alphas(x.device)[t]
+        sigma = (1 / a - 1).sqrt()
+        grown = x / beside(a.sqrt(), x)
+        return (grown - self(grown, sigma)) / beside(sigma, x)
+
+    def noisy(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """`clean` [B, ...] with noise of one level per row, and these levels [B]. It stays in fp32."""
+        mean, deviation = self.levels
+        sigma = torch.exp(mean + deviation * torch.randn(len(clean), device=clean.device))
+        return clean + beside(sigma, clean) * torch.randn_like(clean), sigma
+
+    def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition) -> Tensor:
+        """The weighted squared error per row: [B]."""
+        snr = (self.sigma_data / sigma).square()
+        weight = 1 + (snr.clamp(max=MAX_SNR) if self.draws == "picture" else snr)
+        return weight * ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square().flatten(1).mean(1)
+
+    def loss(self, clean: Tensor, *condition) -> Tensor:
+        """The error at random levels: [B]."""
+        return self.error(clean, *self.noisy(clean), *condition)
+
+    def solve(self, noise: Tensor, steps: int, *condition) -> Tensor:
+        """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""
+        solver = solver_of(steps, self.deviation)
+        x = noise * solver.init_noise_sigma
+        sigmas = solver.sigmas.to(x.device)  # once; the solver's own stay on the host, which counts the steps
+        for level, sigma in zip(solver.timesteps, sigmas, strict=False):  # a sigma more: the last is 0
+            solver.scale_model_input(x, level)  # tells the solver where it is
+            c_skip, c_out, _ = self.coefficients(sigma)
+            mixture = (self(x, sigma.expand(len(x)), *condition) - c_skip * x) / c_out  # what it expects
+            x = solver.step(mixture, level, x).prev_sample
+        return x
+
+    def heun(self, noise: Tensor, steps: int, *condition) -> Tensor:
+        """The same by Heun's method (algorithm 1 of the paper) on dx/dsigma = (x - D) / sigma: 2 steps - 1 calls."""
+        levels = solver_of(steps, self.deviation).sigmas.to(noise.device)
+        x, last = noise * levels[0], len(levels) - 2
+        for k, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+            slope = (x - self(x, now.expand(len(x)), *condition)) / now
+            euler = x + (after - now) * slope
+            if k < last:  # the last level is 0, where there is no slope
+                slope = (slope + (euler - self(euler, after.expand(len(x)), *condition)) / after) / 2
+            x = x + (after - now) * slope
+        return x
+
+
+def beside(values: Tensor, x: Tensor) -> Tensor:
+    """`values` [B] shaped to be multiplied with x [B, ...]."""
+    return values.view(-1, *[1] * (x.dim() - 1))
+
+
+def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
+    """diffusers' solver for a network with these coefficients, on the paper's noise levels (eq. 5, rho 7).
+
+    `prediction_type` must be "epsilon", which stands for a positive c_out there.
+    """
+    solver = EDMDPMSolverMultistepScheduler(
+        sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=sigma_data, prediction_type="epsilon"
+    )
+    solver.set_timesteps(steps)
+    solver.set_begin_index(0)
+    return solver
+
+
+class EDM(PixelDiffusion):
+    """EDM over joint pictures.
+
+    sigma_data   their deviation (`deviation`)
+    levels, draws   see Denoiser
+    patch, widths, layers, attention   of the network (see FoldedUNet)
+    """
+
+    name = "edm"
+    settings = (
+        "sigma_data",
+        "levels",
+        "draws",
+        "patch",
+        "widths",
+        "layers",
+        "attention",
+        "learning_rate",
+        "solver_steps",
+    )
+    networks = ("denoiser",)
+    compiled = ("denoiser.net",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        sigma_data: float,
+        levels: tuple[float, float] = LEVELS,
+        draws: str = "mixture",
+        patch: int = 4,
+        widths: tuple[int, ...] = (96, 128, 160),
+        layers: int = 1,
+        attention: bool = False,
+        learning_rate: float = 1e-3,
+        solver_steps: int = 20,
+    ):
+        shape = joint.Shape(channels, labels, size)
+        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
+        self.sigma_data, self.levels, self.draws = sigma_data, list(levels), draws
+        self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels), draws)
+
+    def network(self) -> nn.Module:
+        """F."""
+        return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        return self.denoiser.loss(joint.encode(batch["images"], batch["labels"], self.shape.labels))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        loss = self.loss(batch).mean()
+        self.descend(loss, optimisers)
+        return {"loss": loss}
+
+    def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
+        """n images [n, C, H, W] and labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces EDM's own sampler."""
+        noise, generator = self.noise(n, seed)
+
+        def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
+            if scheduler:
+                return self.decoded(walk(self.denoiser.noise_in, noise, scheduler, generator))
+            return self.decoded(self.solve(noise, steps or self.solver_steps))
+
+        return self.in_batches(draw, noise)
+
+    def solve(self, noise: Tensor, steps: int) -> Tensor:
+        """Joint pictures from noise of unit variance [n, C + K, H, W]."""
+        return self.denoiser.solve(noise, steps)
+
+
+def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
+    """The sigma_data of joint pictures of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
+
+    A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not looked at.
+    """
+    images = tensors["images"]
+    squares = sum(float(part.double().square().sum()) for part in images.split(256))
+    pixels = images[:, 0].numel()
+    return ((squares + n_labels * pixels) / ((images.shape[1] + n_labels) * pixels)) ** 0.5

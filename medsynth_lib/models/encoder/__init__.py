@@ -1,0 +1,1 @@
+"""Encoders: images to learned features, trained here without labels or read from a local file."""

@@ -1,0 +1,108 @@
+"""SimCLR (Chen et al. 2020, arXiv 2002.05709) at the size of a laptop: features learned without labels or downloads.
+
+Two random views of one slice must resemble each other more than views of other people's slices (NT-Xent, eq. 1):
+
+    L_i = - log exp(z_i z_j / tau) / sum_k exp(z_i z_k / tau),   z of length 1, j the other view of i's slice,
+
+where k runs over all views but i's own and those of the same person: neighbouring slices are no opposites. What the
+random changes do (turning, scaling, grey values, a little noise) becomes invisible, everything else about *who is
+shown* is kept: it finds copies in disguise, and is blind to noise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.method import Method, full_precision
+from ...core.portions import finite, portions, spans
+from ...data.augment import augment
+from ...data.slices import SliceSet
+from ...metrics.features import shrink
+
+SIDE = 64  # pixels: larger images are averaged down
+
+
+def stage(before: int, after: int) -> nn.Sequential:
+    """Half the side."""
+    return nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU())
+
+
+class SimCLR(Method):
+    """Images [B, C, H, W] in [-1, 1] -> features [B, features]; H is a multiple of 16.
+
+    width        channels of the first stage; doubled by each of the three that follow
+    temperature  tau
+    """
+
+    name = "simclr"
+    settings = ("channels", "size", "width", "features", "temperature", "learning_rate")
+    networks = ("encoder", "head")
+    compiled = networks
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int = 16,
+        features: int = 64,
+        temperature: float = 0.2,
+        learning_rate: float = 2e-3,
+    ):
+        self.channels, self.size, self.width, self.features = channels, size, width, features
+        self.temperature, self.learning_rate = temperature, learning_rate
+        widths = [channels, *(width * 2**level for level in range(4))]
+        side = size // 16  # what is left keeps its place: where a lesion is tells people apart
+        self.encoder = nn.Sequential(
+            *(stage(before, after) for before, after in zip(widths, widths[1:], strict=False)),
+            nn.Flatten(),
+            nn.Linear(widths[-1] * side**2, features),
+        )
+        self.head = nn.Sequential(nn.SiLU(), nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features))
+
+    def optimisers(self) -> dict:
+        weights = [p for net in self.parts().values() for p in net.parameters()]
+        return {"both": torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=1e-4, fused=True)}
+
+    def schedule(self, fraction: float) -> float:
+        return min(1.0, 20 * (fraction + 0.005)) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        own = {"images": batch["images"], "labels": batch["labels"]}
+        with full_precision(own["images"]):
+            views = torch.cat([augment(own)["images"], augment(own)["images"]])
+        loss = nt_xent(self.head(self.encoder(views)).float(), batch["subjects"].repeat(2), self.temperature)
+        optimisers["both"].zero_grad()
+        self.backward(loss)
+        optimisers["both"].step()
+        return {"nt_xent": loss}
+
+    @torch.no_grad()
+    def embed(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """Features of length 1 of images [N, C, H, W]: float64 [N, features]; their products are cosines."""
+        parts = (shrink(finite(images[span]), SIDE) for span in spans(len(images), batch_size))
+        tables = [F.normalize(self.encoder(torch.from_numpy(x).to(self.device)).float()).cpu() for x in parts]
+        return torch.cat(tables).double().numpy()
+
+
+def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
+    """The loss of views z [2 B, D], row i + B being the other view of row i; subjects int64 [2 B]."""
+    z = F.normalize(z)
+    n = len(z) // 2
+    logits = z @ z.T / temperature
+    other = torch.arange(2 * n, device=z.device).roll(n)
+    related = subjects[:, None] == subjects
+    related[torch.arange(2 * n, device=z.device), other] = False
+    return F.cross_entropy(logits.masked_fill(related, -torch.inf), other)
+
+
+def tensors_for(slices: SliceSet) -> dict[str, Tensor]:
+    """What `fit` needs to train on these slices: images (averaged down to SIDE), labels, and a number per person."""
+    images = torch.from_numpy(np.concatenate([shrink(some, SIDE) for some in portions(slices.images)]))
+    _, people = np.unique(slices.subjects, return_inverse=True)
+    # The labels are only carried through the random changes; of shrunk images they would not fit.
+    return {"images": images, "labels": torch.zeros_like(images[:, 0]).byte(), "subjects": torch.from_numpy(people)}

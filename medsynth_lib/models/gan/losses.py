@@ -1,0 +1,61 @@
+"""What the players of the adversarial games minimise, and the penalties that keep the games stable.
+
+D(x) below is the discriminator's logit or score [B]; every loss is a mean over the batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...core.method import full_precision
+
+
+def logistic_d(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """-E[log sigmoid D(x)] - E[log(1 - sigmoid D(G(z)))]  (Goodfellow et al. 2014)."""
+    return F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+
+
+def logistic_g(on_fake: Tensor) -> Tensor:
+    """-E[log sigmoid D(G(z))], the non-saturating form."""
+    return F.softplus(-on_fake).mean()
+
+
+def relativistic(on_better: Tensor, on_worse: Tensor) -> Tensor:
+    """E[softplus(-(D(better) - D(worse)))] over pairs: D wants real above fake, G fake above real.
+
+    With R1 and R2 it is the loss of R3GAN (Huang et al. 2024): it cannot be won by pushing all scores one way, and a
+    generator that drops modes is still told so by the real pictures it is paired with.
+    """
+    return F.softplus(on_worse - on_better).mean()
+
+
+def squared_gradient(score: Tensor, pictures: Tensor) -> Tensor:
+    """|| d D / d x ||^2 per picture, [B], in fp32, itself differentiable: R1 on real pictures (Mescheder et al. 2018),
+    R2 on generated ones."""
+    (gradient,) = torch.autograd.grad(score.sum(), pictures, create_graph=True)
+    return gradient.float().square().sum(dim=(1, 2, 3))
+
+
+def wasserstein_d(on_real: Tensor, on_fake: Tensor, drift: float = 1e-3) -> Tensor:
+    """E[D(G(z))] - E[D(x)] + drift E[D(x)^2]: the critic's estimate of the distance, kept from drifting off."""
+    return on_fake.mean() - on_real.mean() + drift * on_real.square().mean()
+
+
+def gradient_penalty(critic, real: Tensor, fake: Tensor) -> Tensor:
+    """E[(|| dD / dx || - 1)^2] at random points between real and fake (Gulrajani et al. 2017): D stays 1-Lipschitz."""
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_(True)
+    with full_precision(between):
+        return ((squared_gradient(critic(between), between) + 1e-12).sqrt() - 1).square().mean()
+
+
+def path_lengths(pictures: Tensor, ws: Tensor) -> Tensor:
+    """|| J^T y || per picture, [B], y ~ N(0, 1 / pixels): how far the picture moves when w [B, L, D] moves.
+
+    StyleGAN 2 pulls these lengths to their running mean (Karras et al. 2020, section 3.2).
+    """
+    y = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((pictures * y).sum(), ws, create_graph=True)
+    return gradient.float().square().sum(dim=2).mean(dim=1).sqrt()

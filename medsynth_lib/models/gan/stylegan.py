@@ -1,0 +1,234 @@
+"""How StyleGAN 1, 2 and 3 are trained: one game, three generators (stylegan1.py, stylegan2.py, stylegan3.py).
+
+    D:  logistic loss + lazy R1 (gamma / 2 E || dD / dx ||^2, every 16th step at 16 times the weight)
+    G:  non-saturating loss, now and then path-length regularisation
+    both see the pictures through `views` (ADA or DiffAugment), samples come from G's moving average.
+
+`loss="relativistic"` swaps in R3GAN's loss (relativistic pairs, R1 and R2 in every step): an ablation, the nets stay.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.method import Method, full_precision
+from ...data import joint
+from . import losses, views
+
+R1_EVERY = 16
+PATH_EVERY = 4
+STEER_EVERY = 4
+MIXING = 0.9  # share of pictures made from two styles
+
+
+class StyleGAN(Method):
+    """The training common to the three; a subclass sets `name` and builds `generator` and `discriminator` in `build`.
+
+    width, most    channels at full size, and at most (they double per halving)
+    mapping        dense layers from z to w
+    gamma          weight of R1; None = 0.0002 size^2 / batch (Karras et al. 2020, ADA, "auto")
+    loss           "logistic" or "relativistic" (R3GAN, Huang et al. 2024)
+    view           "ada", "diffaugment" or "none"
+    ada_images     real pictures in which ADA's p may go from 0 to 1
+    path_length    whether G's path lengths are regularised (StyleGAN 2; not worth its cost at 64 px and below)
+    background     share of label 0 that G starts from
+    patch          G's finest feature maps are 1 / patch of the picture's side (StyleGAN 3 has none: it would stick)
+    d_patch        the same of D's
+    """
+
+    settings = (
+        *("width", "most", "latent", "mapping", "learning_rate", "gamma"),
+        *("loss", "view", "ada_images", "path_length", "background", "patch", "d_patch"),
+    )
+    networks = ("generator", "discriminator")
+    averaged = ("generator",)
+
+    def __init__(
+        self,
+        channels: int,
+        labels: int,
+        size: int,
+        width: int = 16,
+        most: int = 64,
+        latent: int = 64,
+        mapping: int = 2,
+        learning_rate: float = 2.5e-3,
+        gamma: float | None = None,
+        loss: str = "logistic",
+        view: str = "ada",
+        ada_images: float = 500_000,
+        path_length: bool = False,
+        background: float = 0.95,
+        patch: int = 1,
+        d_patch: int = 1,
+    ):
+        if loss not in ("logistic", "relativistic") or view not in ("ada", "diffaugment", "none"):
+            raise ValueError(f"{self.name}: loss {loss!r} or view {view!r} is unknown; see the class's description.")
+        self.shape = joint.Shape(channels, labels, size)
+        self.width, self.most, self.latent, self.mapping = width, most, latent, mapping
+        self.learning_rate, self.gamma, self.loss, self.view = learning_rate, gamma, loss, view
+        self.ada_images, self.path_length, self.background = ada_images, path_length, background
+        self.patch, self.d_patch = patch, d_patch
+        self.generator, self.discriminator = self.build()
+        # ADA's state: saved with D, and under several processes broadcast with it.
+        self.discriminator.register_buffer("p", torch.zeros(()))
+        self.discriminator.register_buffer("sign_sum", torch.zeros(()))
+        self.generator.register_buffer("path_mean", torch.zeros(()))
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """G, but where its path lengths are regularised; D never, for R1 needs the gradient of its gradient."""
+        return () if self.path_length else ("generator.synthesis",)
+
+    @abstractmethod
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        """(generator, discriminator). The generator has `mapping`, `layers` and `synthesis`: ws [B, layers, D] to
+        joint pictures."""
+
+    def optimisers(self) -> dict:
+        # A lazily regularised player takes 17 steps' worth of decisions in 16 (Karras et al. 2020, appendix B).
+        lazy = R1_EVERY / (R1_EVERY + 1) if self.loss == "logistic" else 1.0
+
+        def adam(net, c):
+            rate, betas = self.learning_rate * c, (0.0, 0.99**c)
+            return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, eps=1e-8, fused=True)
+
+        return {
+            "generator": adam(self.generator, PATH_EVERY / (PATH_EVERY + 1) if self.path_length else 1.0),
+            "discriminator": adam(self.discriminator, lazy),
+        }
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """What D sees of joint pictures. In full precision: bfloat16 places pixels to half a pixel."""
+        with full_precision(pictures):
+            if self.view == "ada":
+                return views.adaptive(pictures, self.shape.channels, self.discriminator.p)
+            return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
+
+    def r1_weight(self, batch: int) -> float:
+        """gamma / 2 for a batch of this many pictures."""
+        return (0.0002 * self.shape.size**2 / batch if self.gamma is None else self.gamma) / 2
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        real = joint.encode(batch["images"], batch["labels"], self.shape.labels)
+        z = torch.randn(2, len(real), self.latent, device=real.device)
+        fake = self.generator(z[0], z[1])
+        found = self.discriminator_step(real, fake.detach(), optimisers["discriminator"])
+        with self.frozen(self.discriminator):
+            on_fake = self.discriminator(self.seen(fake)).float()
+            if self.loss == "relativistic":
+                loss = losses.relativistic(on_fake, self.discriminator(self.seen(real)).float())
+            else:
+                loss = losses.logistic_g(on_fake)
+            found["g"] = loss
+            if self.path_length and self.at % PATH_EVERY == 0:
+                found["path"] = self.path_penalty(z[0, : max(1, len(real) // 2)])
+                loss = loss + PATH_EVERY * found["path"]
+            optimisers["generator"].zero_grad()
+            self.backward(loss)
+            optimisers["generator"].step()
+        return found
+
+    def discriminator_step(self, real: Tensor, fake: Tensor, optimiser) -> dict[str, Tensor]:
+        """One step of D; penalties are taken at the pictures as D sees them."""
+        relativistic = self.loss == "relativistic"
+        lazy = 1 if relativistic else R1_EVERY
+        penalise = self.at % lazy == 0
+        pictures = self.seen(torch.cat([real, fake])).detach().requires_grad_(penalise)
+        with full_precision(pictures) if penalise else nullcontext():  # the gradient of a gradient needs its digits
+            scores = self.discriminator(pictures).float()
+        on_real, on_fake = scores.chunk(2)
+        loss = losses.relativistic(on_real, on_fake) if relativistic else losses.logistic_d(on_real, on_fake)
+        found = {"d": loss, "d_sign_real": on_real.sign().mean()}
+        if penalise:
+            weight = self.r1_weight(len(real)) * lazy
+            if relativistic:
+                r1, r2 = losses.squared_gradient(scores, pictures).chunk(2)
+                found |= {"r1": r1.mean(), "r2": r2.mean()}
+            else:
+                found["r1"] = losses.squared_gradient(on_real, pictures).chunk(2)[0].mean()
+            loss = loss + weight * (found["r1"] + found.get("r2", 0))
+        optimiser.zero_grad()
+        self.backward(loss)
+        optimiser.step()
+        if self.view == "ada":
+            found["p"] = self.steer(self.mean_of_processes(found["d_sign_real"].detach().clone()), len(real))
+        return found
+
+    @torch.no_grad()
+    def steer(self, sign: Tensor, batch: int) -> Tensor:
+        """Every STEER_EVERY steps, move ADA's p by the mean sign of D on real pictures since; returns p."""
+        d = self.discriminator
+        d.sign_sum.add_(sign)
+        if (self.at + 1) % STEER_EVERY == 0:
+            views.steer(d.p, d.sign_sum / STEER_EVERY, STEER_EVERY * batch, self.ada_images)
+            d.sign_sum.zero_()
+        return d.p.clone()
+
+    def path_penalty(self, z: Tensor) -> Tensor:
+        """2 (length - running mean)^2 over a half batch (Karras et al. 2020, section 3.2), in full precision."""
+        with full_precision(z):
+            lengths = self.generator(z, z, path_lengths=True)
+        self.generator.path_mean.lerp_(lengths.detach().mean(), 0.01)
+        return 2 * (lengths - self.generator.path_mean).square().mean()
+
+    def styles(self, n: int, seed: int, psi: float = 1.0) -> Tensor:
+        """n styles w [n, D] of one seed, truncated by psi."""
+        mapping = self.generator.mapping
+        z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
+        return self.in_batches(lambda z: mapping.truncate(mapping(z), psi), z)
+
+    def render(self, ws: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Images and labels of styles [B, D] or [B, layers, D]; `seed` fixes the noise of the layers."""
+        ws = ws if ws.dim() == 3 else ws[:, None].expand(-1, self.generator.layers, -1)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self.in_batches(lambda ws: joint.decode(self.generator.synthesis(ws), self.shape.channels), ws)
+
+    def cross(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Style mixing as a table: ws [(A + 1) (B + 1), layers, D] of coarse [A, D] and fine styles [B, D], row by row.
+
+        The first row shows the fine styles alone (its corner the mean style), the first column the coarse ones; inside,
+        the first half of the layers has the row's style and the second half the column's.
+        """
+        layers = self.generator.layers
+        mean = self.generator.mapping.mean[None].to(coarse.device)
+        left, top = (torch.cat([mean, styles]) for styles in (coarse, fine))
+        ws = left[:, None, None].repeat(1, len(top), layers, 1)
+        ws[1:, 1:, layers // 2 :] = top[1:, None]
+        ws[0] = top[:, None]
+        return ws.flatten(0, 1)
+
+    def project(self, images: Tensor, labels: Tensor, steps: int = 200, rate: float = 0.1) -> tuple[Tensor, Tensor]:
+        """Styles w [B, D] whose pictures come closest to given ones, and the mean squared error on the way [steps, B].
+
+        Adam on w, from the mean style; the error is that of the joint picture, at full size and averaged over 4 x 4
+        pixels, so that a fold that is one pixel off costs little. How well a *held-out* slice can be reached says what
+        the generator can draw; that a training slice is reached much better would say that it was stored.
+        """
+        target = joint.encode(images.to(self.device), labels.to(self.device), self.shape.labels)
+        w = self.generator.mapping.mean.expand(len(target), -1).clone().requires_grad_(True)
+        optimiser, errors = torch.optim.Adam([w], lr=rate), []
+        self.generator.requires_grad_(False)
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
+            with torch.random.fork_rng():
+                torch.manual_seed(0)  # the same noise in every step
+                picture = self.generator.synthesis(w[:, None].expand(-1, self.generator.layers, -1))
+            difference = picture - target
+            error = difference.square().mean((1, 2, 3))
+            (error + F.avg_pool2d(difference, 4).square().mean((1, 2, 3))).sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            errors.append(error.detach())
+        self.generator.requires_grad_(True)
+        return w.detach().cpu(), torch.stack(errors).cpu()
+
+    def sample(self, n: int, seed: int, psi: float = 1.0) -> tuple[Tensor, Tensor]:
+        """n images and labels from z ~ N(0, I), styles truncated by psi (1 = not)."""
+        return self.render(self.styles(n, seed, psi), seed)

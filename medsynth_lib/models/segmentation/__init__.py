@@ -1,0 +1,1 @@
+"""Segmentation networks: U-Net, DynUNet, Swin UNETR, and a head on the features of a diffusion model."""

@@ -1,0 +1,95 @@
+"""A diffusion model that labels (after Wu et al. 2023, DatasetDM): its features, and a small decoder. Taught in 11.
+
+A model that has learned to draw heads without any label must know inside what a lesion looks like. So it is frozen, a
+slice with a little noise goes through it once per noise level, and a decoder of three convolutions learns from very
+few labelled slices to read a label out of what its layers answer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.training_key import data_hash
+from ..diffusion.edm import EDM
+from .segmenter import Segmenter, criterion
+
+SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
+
+
+class Decoder(nn.Module):
+    """Maps [B, c, h, w] of several sizes -> scores [B, n_labels, H, W] at the size of the first.
+
+    Each map is read where it lies and then enlarged: a 1 x 1 convolution and an interpolation may change places, and
+    this way round is the cheaper one.
+    """
+
+    def __init__(self, channels: list[int], width: int, n_labels: int):
+        super().__init__()
+        self.read = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        self.decide = nn.Sequential(
+            nn.InstanceNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.InstanceNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, n_labels, 3, padding=1),
+        )
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        read = [layer(x) for layer, x in zip(self.read, maps, strict=True)]
+        return self.decide(sum(F.interpolate(x, maps[0].shape[-2:], mode="bilinear") for x in read))
+
+
+class DiffusionFeatures(Segmenter):
+    """Images [B, C, H, W] -> labels, by a decoder of `width` channels on what `model`, an EDM of images only, answers.
+
+    Trained and used like any segmenter; of the diffusion model nothing is changed, and nothing saved.
+    """
+
+    name = "diffusion_features"
+    settings = ("features_of", "n_labels", "sigmas", "width", "learning_rate")
+
+    def __init__(self, model: EDM, n_labels: int, width: int = 64, learning_rate: float = 2e-3, sigmas=SIGMAS):
+        if model.shape.labels:
+            raise ValueError("the diffusion model draws labels itself; train one of images only (labels=0).")
+        self.features_of = data_hash(model.weights())
+        self.model, self.n_labels, self.sigmas = model, n_labels, list(sigmas)
+        shape = (model.shape.channels, model.shape.size, model.shape.size)
+        self.noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+        self.width, self.learning_rate = width, learning_rate
+        self.net = self.network()
+        self.criterion = criterion()
+
+    def network(self) -> nn.Module:
+        size, channels = self.model.shape.size, self.model.shape.channels
+        found = self.features(torch.zeros(1, channels, size, size, device=self.model.device))
+        return Decoder([x.shape[1] for x in found], self.width, self.n_labels)
+
+    def untrained(self) -> list[nn.Module]:
+        return [*self.model.parts().values()]
+
+    def to(self, device):
+        self.noise = self.noise.to(device)
+        return super().to(device)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Maps [B, c, h, w]: the images, and per noise level the answers of all blocks on the way up and the picture.
+
+        The noise is the same for every image, so that an image has one answer.
+        """
+        denoiser, answers = self.model.denoiser, []
+        unet = denoiser.net.unet
+        asked = [unet.mid_block, *unet.up_blocks]
+        hooks = [block.register_forward_hook(lambda _, __, answer: answers.append(answer)) for block in asked]
+        for sigma in self.sigmas:
+            level = torch.full((len(images),), sigma * denoiser.deviation, device=images.device)
+            answers.append(denoiser(images + level.view(-1, 1, 1, 1) * self.noise, level))
+        for hook in hooks:
+            hook.remove()
+        return [images, *(x.float() for x in answers)]
+
+    def logits(self, images: Tensor) -> Tensor:
+        return self.net(self.features(images))

@@ -1,0 +1,67 @@
+"""What all segmenters share: loss, step, schedule, prediction. The networks are MONAI's, the loop is `fit`."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+
+from ...core.method import BATCH, Method
+
+WARM_UP = 0.1  # share of the training over which the learning rate rises
+
+
+def criterion() -> DiceCELoss:
+    """Dice + cross-entropy. Background is not in the Dice term: it is most of every slice and would hide a miss."""
+    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+
+class Segmenter(Method):
+    """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1, by `network()`."""
+
+    settings = ("channels", "n_labels", "widths", "learning_rate")
+    networks = ("net",)
+    compiled = networks
+
+    def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
+        self.channels, self.n_labels = channels, n_labels
+        self.widths, self.learning_rate = list(widths), learning_rate
+        self.net = self.network()
+        self.criterion = criterion()
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """A new network [B, channels, H, W] -> [B, n_labels, H, W]."""
+
+    def optimisers(self) -> dict:
+        return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}
+
+    def schedule(self, fraction: float) -> float:
+        if fraction < WARM_UP:
+            return 0.1 + 0.9 * fraction / WARM_UP
+        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """[B, n_labels, H, W] for images [B, C, H, W]."""
+        return self.net(images)
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Dice + cross-entropy of images [B, C, H, W] and labels [B, 1, H, W]."""
+        return self.criterion(self.logits(images).float(), labels)
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        loss = self.loss(batch["images"], batch["labels"][:, None])
+        optimiser = optimisers["net"]
+        optimiser.zero_grad()
+        self.backward(loss)
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)  # without it, some trainings never learn the small labels
+        optimiser.step()
+        return {"dice_ce": loss}
+
+    def predict(self, images: Tensor, batch_size: int = BATCH) -> Tensor:
+        """Label maps uint8 [N, H, W] on the CPU."""
+        self.net.eval()
+        return self.in_batches(lambda part: self.logits(part).argmax(1).to(torch.uint8), images, batch_size=batch_size)

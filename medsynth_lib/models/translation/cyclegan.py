@@ -1,0 +1,230 @@
+"""CycleGAN (Zhu et al. 2017): two domains, no pairs.
+
+    G_B : A -> B,  G_A : B -> A
+    G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        look like the other domain
+        + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       the way back must lead home
+        + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 what is there already stays
+    D:  least squares, on real pictures and on fakes of now and earlier (`ReplayPool`)
+
+The textbook step calls the generators six times. Instance norm treats every picture alone, so G_B's fakes and its
+identities come out of ONE call on [a, b], and G_A's out of one on [b, a]: four calls, the same gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...core.method import BATCH, full_precision
+from ..gan.blocks import Paint
+from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
+
+WARM_UP = 0.2  # share of the training in which the tone curves learn alone, from D alone
+KNOTS = 17
+CURVE_RATE = 32.0  # a height has to travel much farther than a weight of a convolution, and before D has won
+
+
+def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution over mirrored borders, instance norm, ReLU."""
+    padding = (kernel - stride + 1) // 2
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, padding_mode="reflect")
+    return [convolution, nn.InstanceNorm2d(outputs), nn.ReLU()]
+
+
+class Residual(nn.Module):
+    """x + two convolutions of x (He et al. 2016)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        second = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect")
+        self.net = nn.Sequential(*block(width, width), second, nn.InstanceNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.net(x)
+
+
+class ToneCurve(nn.Module):
+    """A new grey value for every old one, by a learned broken line: [B, C, H, W] in (-1, 1) -> [B, C', H, W].
+
+    As a sum of hat functions at KNOTS grey values, so that it can rise and fall: in T1 a ventricle is hardly brighter
+    than air, in T2 it is the brightest of all. Starts at 0.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.register_buffer("knots", torch.linspace(-1, 1, KNOTS).view(1, 1, -1, 1, 1))
+        self.heights = nn.Conv2d(inputs * KNOTS, outputs, 1)
+        nn.init.zeros_(self.heights.bias)
+        unchanged = torch.atanh(0.96 * torch.linspace(-1, 1, KNOTS)) / CURVE_RATE
+        with torch.no_grad():
+            self.heights.weight.copy_(torch.kron(torch.eye(outputs, inputs), unchanged)[:, :, None, None])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        with full_precision(pictures):  # bfloat16 would leave some 256 grey values
+            hats = F.relu(1 - (pictures[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
+            return CURVE_RATE * self.heights(hats.flatten(1, 2))
+
+
+class ResNetGenerator(nn.Module):
+    """Pictures [B, C, H, W] -> pictures [B, C', H, W] in (-1, 1): residual blocks at a quarter of the side.
+
+    With `patch` 1 as in the paper: a 7 x 7 convolution, halved twice, doubled twice, a 7 x 7 convolution; pixels are
+    repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
+    levels at full (and half) size are left out: a window of twice the patch is looked at, and painted, at once.
+
+    Not in the paper: a `ToneCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
+    it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
+    Without the curve, or with everything and the cycle loss from the start, most of our short trainings ended where
+    dark ventricles stay dark and something else turns bright: a reversible translation, and a wrong one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, blocks: int, patch: int):
+        super().__init__()
+        widths = [width * k for k in (1, 2, 4) if k >= patch]
+        layers = block(inputs, widths[0], kernel=7) if patch == 1 else block(inputs, widths[0], 2 * patch, patch)
+        for w in widths[1:]:
+            layers += block(w // 2, w, stride=2)
+        layers += [Residual(widths[-1]) for _ in range(blocks)]
+        for w in widths[:0:-1]:
+            layers += [nn.Upsample(scale_factor=2), *block(w, w // 2)]
+        if patch == 1:
+            last = nn.Conv2d(width, outputs, 7, padding=3, padding_mode="reflect")
+        else:
+            last = Paint(widths[0], outputs, patch)
+        nn.init.zeros_(last.weight)
+        self.net = nn.Sequential(*layers, last)
+        self.curve = ToneCurve(inputs, outputs)
+        self.curve_only = False
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        toned = self.curve(pictures)
+        return (toned if self.curve_only else toned + self.net(pictures).float()).tanh()
+
+
+class CycleGAN(Translator):
+    """CycleGAN between domains of `channels` image channels (equal in both, so that an identity exists).
+
+    width, blocks   of the generators; the discriminators have the same width
+    patch           of the generators: 1, or 2 or 4 for the finest levels left out
+    levels          of the discriminators (see PatchGAN)
+    cycle           weight of the cycle loss
+    identity        weight of the identity loss (the paper: half of cycle's for photographs of paintings, else none)
+    pool            fakes kept for the discriminators
+    """
+
+    name = "cyclegan"
+    settings = ("channels", "size", "width", "blocks", "patch", "levels", "learning_rate", "cycle", "identity", "pool")
+    networks = ("generator_a", "generator_b", "discriminator_a", "discriminator_b")
+    averaged = ("generator_a", "generator_b")
+    compiled = networks
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int = 16,
+        blocks: int = 4,
+        patch: int = 1,
+        levels: int = 2,
+        learning_rate: float = 2e-4,
+        cycle: float = 10.0,
+        identity: float = 5.0,
+        pool: int = 50,
+    ):
+        if patch not in (1, 2, 4) or size % 4:
+            raise ValueError(f"{self.name}: patch {patch} for {size} pixels; patch is 1, 2 or 4, size a multiple of 4.")
+        self.channels, self.size, self.levels = channels, size, levels
+        self.width, self.blocks, self.patch = width, blocks, patch
+        self.learning_rate, self.cycle, self.identity, self.pool = learning_rate, cycle, identity, pool
+        self.generator_a, self.generator_b = self.build(), self.build()
+        self.discriminator_a, self.discriminator_b = (PatchGAN(channels, width, levels) for _ in "ab")
+        # Part of D, so that it is saved with D's state.
+        for discriminator in (self.discriminator_a, self.discriminator_b):
+            discriminator.pool = ReplayPool((channels, size, size), pool)
+
+    def build(self) -> nn.Module:
+        """A generator: pictures [B, C, H, W] -> pictures of the same shape."""
+        return ResNetGenerator(self.channels, self.channels, self.width, self.blocks, self.patch)
+
+    def optimisers(self) -> dict:
+        return {
+            "generators": self.adam(self.generator_a, self.generator_b),
+            "discriminators": self.adam(self.discriminator_a, self.discriminator_b),
+        }
+
+    def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """Fakes, cycles ("back_") and, if they have a weight, identities ("same_") in four calls of the generators.
+
+        a [B, C, H, W], b [B', C, H, W]; what is drawn has the shape of the domain in its name.
+        """
+        fake_b, same_b = self.draw(self.generator_b, a, b)
+        fake_a, same_a = self.draw(self.generator_a, b, a)
+        drawn = {"fake_a": fake_a, "fake_b": fake_b}
+        drawn |= {"back_a": self.generator_a(fake_b), "back_b": self.generator_b(fake_a)}
+        return drawn | ({"same_a": same_a, "same_b": same_b} if self.identity else {})
+
+    def draw(self, net: nn.Module, pictures: Tensor, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What `net` makes of `pictures` [B, C, H, W], and of those `like` its own [B', C, H, W], in one call."""
+        if not self.identity:
+            return net(pictures), None
+        return net(torch.cat([pictures, like])).split([len(pictures), len(like)])
+
+    def generator_losses(self, a: Tensor, b: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Both domains' terms, unweighted, 0-dim: {"g" (adversarial), "cycle", and "identity" if it has a weight}."""
+        losses = {
+            "g": least_squares_g(self.discriminator_a(drawn["fake_a"]))
+            + least_squares_g(self.discriminator_b(drawn["fake_b"])),
+            "cycle": F.l1_loss(drawn["back_a"], a) + F.l1_loss(drawn["back_b"], b),
+        }
+        if self.identity:
+            losses["identity"] = F.l1_loss(drawn["same_a"], a) + F.l1_loss(drawn["same_b"], b)
+        return losses
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """What the generators minimise (0-dim), from the unweighted terms of `generator_losses`."""
+        return losses["g"] + self.cycle * losses["cycle"] + self.identity * losses.get("identity", 0)
+
+    def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """Least squares of the discriminator `net` on real and generated pictures [B, C, H, W], in one call: 0-dim."""
+        return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
+
+    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+        """Batches are {"a": [B, C, H, W], "b": [B, C, H, W]} of different people (`unpaired`)."""
+        a, b = batch["a"], batch["b"]
+        warming_up = fraction < WARM_UP
+        for part in (*self.generator_a.modules(), *self.generator_b.modules()):
+            if isinstance(part, ResNetGenerator):
+                part.curve_only = warming_up
+        drawn = self.forward(a, b)
+        with self.frozen(self.discriminator_a), self.frozen(self.discriminator_b):
+            losses = self.generator_losses(a, b, drawn)
+            optimisers["generators"].zero_grad()
+            self.backward(losses["g"] if warming_up else self.total(losses))
+            optimisers["generators"].step()
+
+        opponents = ((self.discriminator_a, a, drawn["fake_a"]), (self.discriminator_b, b, drawn["fake_b"]))
+        losses["d"] = sum(
+            self.discriminator_loss(d, real, d.pool.exchange(fake.detach())) for d, real, fake in opponents
+        )
+        optimisers["discriminators"].zero_grad()
+        self.backward(losses["d"])
+        optimisers["discriminators"].step()
+        return losses
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is published: without the pools, which hold pictures."""
+        return {name: value for name, value in super().weights().items() if ".pool." not in name}
+
+    def load(self, weights: dict[str, Tensor]) -> CycleGAN:
+        return super().load(super().weights() | weights)
+
+    def translate(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
+        """Pictures [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
+        net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
+        return self.in_batches(net, pictures, batch_size=batch_size)
+
+    def toned(self, pictures: Tensor, to: str) -> Tensor:
+        """What the tone curve alone makes of pictures [N, C, H, W]; `to` is "a" or "b". On the CPU."""
+        net = {"a": self.generator_a, "b": self.generator_b}[to]
+        return self.in_batches(lambda part: net.curve(part).tanh(), pictures)

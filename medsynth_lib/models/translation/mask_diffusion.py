@@ -1,0 +1,44 @@
+"""Images from masks by diffusion: EDM of the image, with the one-hot mask as further channels of its input.
+
+Where pix2pix and SPADE need a discriminator to be sharp, here the noise that is taken away decides: one mask has many
+images, and each starting noise finds another.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...core.method import BATCH
+from ..diffusion.edm import EDM
+from ..diffusion.unet import FoldedUNet
+from .pix2pix import one_hot
+
+
+class MaskDiffusion(EDM):
+    """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}; `sigma_data` is that of the images.
+
+    The other arguments are EDM's. What it draws is `translate`; it has no `sample`, since it draws no masks.
+    """
+
+    name = "mask_diffusion"
+
+    def network(self) -> nn.Module:
+        return FoldedUNet(self.shape.channels, self.shape.size, *self.sizes, given=self.shape.labels)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Per picture of the batch: [B]."""
+        return self.denoiser.loss(batch["images"], None, one_hot(batch["labels"], self.shape.labels))
+
+    def sample(self, n: int, seed: int, **how):
+        raise TypeError("mask_diffusion draws images for masks; call translate(labels, seed).")
+
+    def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(part: Tensor) -> Tensor:
+            noise = torch.randn(len(part), self.shape.channels, *part.shape[1:], generator=generator).to(part.device)
+            return self.denoiser.solve(noise, self.solver_steps, None, one_hot(part, self.shape.labels)).clamp(-1, 1)
+
+        return self.in_batches(draw, labels, batch_size=batch_size)

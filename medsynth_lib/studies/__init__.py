@@ -1,0 +1,1 @@
+"""Trainings that are compared: segmenters on real and synthetic images, copies by number of subjects."""

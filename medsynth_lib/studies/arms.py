@@ -1,0 +1,138 @@
+"""One arm of the comparison: put its training set together, train a segmenter, measure it on the real test subjects."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..core.checkpoints import load_weights
+from ..core.trainer import fit
+from ..data.augment import augment
+from ..data.joint import tensors_of
+from ..data.slices import DataError, SliceSet, concatenate
+from ..metrics.overlap import dice_per_subject
+from ..models.registry import method_class
+from ..models.segmentation.segmenter import Segmenter
+from . import segmentation_plan as plan
+
+
+def require_masks(*sets: SliceSet) -> None:
+    """DataError when one of the sets has no masks."""
+    for slices in sets:
+        if slices.labels is None:
+            raise DataError(
+                f"{slices.source}: segmentation needs masks, but this source has none; use another DATA, or leave "
+                'out 06 and 07: NOTEBOOKS="00 01 02 05".'
+            )
+
+
+def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> SliceSet:
+    """Real and synthetic slices in equal numbers: the smaller set is repeated (Akbar et al. mix 1 : 1).
+
+    With `amount`, all real slices once and `amount` synthetic ones for each (repeated where there are not so many).
+    """
+    n = max(len(real), len(synthetic))
+    counts = (n, n) if amount is None else (len(real), amount * len(real))
+    parts = (part.select(np.arange(n) % len(part)) for part, n in zip((real, synthetic), counts, strict=True))
+    return concatenate(*parts)
+
+
+def some_subjects(slices: SliceSet, share: float, seed: int) -> SliceSet:
+    """The slices of so large a share of the subjects, at least of one; with one seed, 10 % lie within 25 %."""
+    names = np.array(sorted(set(slices.subjects.tolist())))
+    order = np.random.default_rng(seed).permutation(len(names))
+    return slices.of_subjects(names[order[: max(1, round(share * len(names)))]])
+
+
+def pooled(sets: list[SliceSet]) -> SliceSet:
+    """Equally many slices of each set, together as many as the smallest has: more kinds, not more slices."""
+    each = min(map(len, sets)) // len(sets)
+    return reduce(concatenate, [part.select(np.arange(each)) for part in sets])
+
+
+def new_segmenter(name: str, channels: int, n_labels: int, sizes) -> Segmenter:
+    """The segmenter called `name`, as large as the profile's `sizes` say."""
+    width, rate = ([sizes.swin[0]], sizes.swin[1]) if name == "swin" else (sizes.channels, sizes.learning_rate)
+    return method_class(name, "segmenter")(channels, n_labels, width, rate)
+
+
+def judged_by(validation: SliceSet):
+    """For `fit`: what 1 - mean Dice over subjects and labels of the validation slices is; smaller is better."""
+    images = torch.from_numpy(np.array(validation.images))
+
+    def judge(segmenter: Segmenter) -> dict[str, float]:
+        found = segmenter.predict(images).numpy()
+        _, per_label, _ = dice_per_subject(found, validation.labels, validation.subjects, len(validation.label_names))
+        return {"distance": 1 - float(np.nanmean(per_label)) if np.isfinite(per_label).any() else 1.0}
+
+    return judge
+
+
+def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None = None) -> None:
+    """DataError when one of the sets has no masks, or when the test set shares a subject with another one."""
+    sets = {"training": training} | ({} if validation is None else {"validation": validation})
+    require_masks(*sets.values(), test)
+    for name, slices in sets.items():
+        if shared := sorted(set(slices.subjects.tolist()) & set(test.subjects.tolist())):
+            raise DataError(
+                f"{len(shared)} subject(s) stand in the {name} set and in the test set (the first: {shared[0]}); split "
+                "by subject before anything is trained."
+            )
+
+
+def fitted(
+    training: SliceSet,
+    sizes,
+    seed: int,
+    folder: Path,
+    augment=augment,
+    start: Path | None = None,
+    segmenter: str = "unet",
+    validation: SliceSet | None = None,
+) -> tuple[Segmenter, dict]:
+    """A segmenter trained on `training` for `sizes.steps` steps, and the record of `fit`.
+
+    It begins with random weights, or with those of the finished training in the folder `start` (fine-tuning). The
+    number of optimiser steps and of slices seen does not depend on the size of `training`. The weights are the last
+    ones or, with `validation`, those that did best on it.
+    Raises ValueError for an unknown segmenter, or one that pictures of this size do not fit.
+    """
+    plan.check([segmenter], training.size)
+    torch.manual_seed(seed)
+    net = new_segmenter(segmenter, len(training.channels), len(training.label_names), sizes)
+    if start:
+        weights, config = load_weights(start)
+        net.load(weights)
+        folder = folder / f"from-{config['key']}"  # other weights to begin with are another training
+    record = fit(
+        net,
+        tensors_of(training),
+        folder,
+        images=sizes.steps * sizes.batch_size,
+        batch_size=sizes.batch_size,
+        seed=seed,
+        augment=augment,
+        monitor=judged_by(validation) if validation is not None else None,
+    )
+    return net, record
+
+
+def measured(net: Segmenter, test: SliceSet) -> dict:
+    """Dice per subject: {"subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}."""
+    predictions = net.predict(torch.from_numpy(np.array(test.images))).numpy()
+    subjects, per_label, whole = dice_per_subject(predictions, test.labels, test.subjects, len(test.label_names))
+    return {"subjects": list(subjects), "per_label": per_label, "whole": whole, "predictions": predictions}
+
+
+def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path, validation=None, **how) -> dict:
+    """Train a segmenter on `training` (see `fitted`, also for `how`) and measure it on `test`, which chooses nothing.
+
+    Returns {"record"} and what `measured` returns. Raises what `fitted` raises, and DataError when the sets have no
+    masks or the test set shares a subject with another one.
+    """
+    keep_apart(test, training, validation)
+    net, record = fitted(training, sizes, seed, folder, validation=validation, **how)
+    return {"record": record, **measured(net, test)}

@@ -1,0 +1,213 @@
+"""Memorization against people, length and remedies, as jobs: train one generator, watch what it copies on the way.
+
+usage: python -m medsynth_lib.studies.memorization CASE K [--profile demo] [--data phantom] [--seed 0]
+
+CASE is named as in `sweep_plan`: edm-20-plain, dcgan-all-plain, edm-20-augmented, ...
+Each job writes runs/<profile>/<data>/seed<seed>/memory/<CASE>/<K>/metrics.json, last and whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from ..core.checkpoints import CheckpointError, save_arrays
+from ..core.locks import own_turn
+from ..core.method import Method, TrainingError
+from ..core.parallel import completed
+from ..core.provenance import package_hash
+from ..core.trainer import fit
+from ..data import joint
+from ..data.augment import moved
+from ..data.slices import DataError, SliceSet
+from ..experiment.finished import METRICS, mark_done
+from ..experiment.profiles import Profile
+from ..experiment.run import Run, start
+from ..metrics.diversity import neighbour_measures
+from ..metrics.features import LayoutSpace, shrink
+from ..metrics.memorization import copy_audit
+from ..models.diffusion.edm import EDM, deviation
+from ..models.gan.dcgan import DCGAN
+from .memorization_plan import THINNED, Case, case_of, cases
+
+KEPT = ("percent", "ci95", "cut", "n")  # of an audit
+PAIRS = 8  # nearest pairs that are kept as pictures, of different training slices
+
+
+def small(slices: SliceSet, size: int) -> SliceSet:
+    """The slices averaged down to at most `size` pixels, with the labels of every so-manieth pixel.
+
+    What is left over at the lower and right edge, less than one such pixel, is cut off both.
+    """
+    factor = -(-slices.size // size)
+    images = shrink(slices.images, size)
+    rows, columns = (factor * n for n in images.shape[-2:])
+    labels = None if slices.labels is None else slices.labels[:, :rows:factor, :columns:factor]
+    spacing = tuple(factor * x for x in slices.spacing)
+    return replace(slices, images=images, labels=labels, spacing=spacing)
+
+
+def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
+    """The slices of the case's people. With one seed fewer people are among more.
+
+    "thinned": THINNED times the people, every THINNED-th slice of each: as many slices, but no neighbours.
+    """
+    people = np.random.default_rng(seed).permutation(train.unique_subjects())
+    wanted = (case.people or len(people)) * (THINNED if case.remedy == "thinned" else 1)
+    if wanted > len(people):
+        raise DataError(f"{case.name} asks for {wanted} people, but only {len(people)} are there; use more subjects.")
+    chosen = train.of_subjects(people[:wanted])
+    if case.remedy != "thinned":
+        return chosen
+    own = [np.flatnonzero(chosen.subjects == name)[::THINNED] for name in chosen.unique_subjects()]
+    return chosen.select(np.concatenate(own))
+
+
+def build(case: Case, settings: Profile, shape: joint.Shape, tensors: dict) -> Method:
+    """The case's generator, untrained; "small" has half as many channels."""
+    sizes, share = settings.memory, 2 if case.remedy == "small" else 1
+    if case.generator == "dcgan":
+        gan = settings.dcgan
+        background = round(float((tensors["labels"] == 0).float().mean()), 3)
+        rate = {"learning_rate": gan.learning_rate, "background": background}
+        return DCGAN(**vars(shape), width=gan.width // share, latent=gan.latent, **rate)
+    pixel = settings.diffusion
+    return EDM(
+        **vars(shape),
+        sigma_data=deviation(tensors, shape.labels),
+        levels=sizes.levels,
+        draws=pixel.draws,
+        patch=sizes.patch,
+        widths=[width // share for width in sizes.widths],
+        learning_rate=pixel.learning_rate,
+        solver_steps=pixel.solver_steps,
+    )
+
+
+def watch(own: SliceSet, holdout: SliceSet, seed: int, looks: int):
+    """A monitor for `fit`: percent of samples flagged as copies of `own`, with interval, and recall of the holdout.
+
+    It chooses nothing: the last weights are published.
+    """
+    layout = LayoutSpace(own.images, dimensions=min(12, len(own) - 1))
+    coarse = layout(holdout.images)
+
+    def look(method: Method) -> dict:
+        images = method.sample(looks, seed)[0].cpu().numpy()
+        audit = copy_audit(images, own, holdout, seed)
+        found = {f"{null}_{key}": audit[null][key] for null in ("smooth", "plain") for key in KEPT}
+        return {**found, "recall": neighbour_measures(coarse, layout(images))["recall"]}
+
+    return look
+
+
+def measure(case: Case, profile: str, data: str, seed: int) -> None:
+    """Train one case and write what was flagged at each look, at the end, and the nearest pairs.
+
+    A result that answers the same request is left as it is.
+    """
+    run = start(case.path, profile, data, seed)
+    with own_turn(run.folder, case.path):
+        asked = request(case, run.settings, run.data_hashes())
+        if read(run.folder, asked):
+            print(f"{case.path} is there already, made from the same slices by the same code")
+            mark_done(run.folder)
+            return
+        sizes = run.settings.memory
+        holdout = small(run.part("holdout"), sizes.size)
+        own = small(training_set(run.part("gen_train"), case, run.seed_of(f"people{case.k}")), sizes.size)
+        shape, tensors = joint.shape_of(own), joint.tensors_of(own)
+        run.seed_all(f"init{case.k}")
+        method = build(case, run.settings, shape, tensors)
+        record = fit(
+            method,
+            tensors,
+            run.folder,
+            images=sizes.images,
+            batch_size=sizes.batch_size,
+            seed=run.seed_of(f"fit{case.k}"),
+            augment=moved if case.remedy == "augmented" else None,
+            ema_images=sizes.images / 20,
+            monitor=watch(own, holdout, run.seed_of("look"), sizes.looks),
+        )
+        images = method.sample(2 * sizes.looks, run.seed_of("end"))[0].cpu().numpy()
+        audit = copy_audit(images, own, holdout, run.seed_of("audit"))
+        order = np.argsort(-audit["r"])
+        _, first = np.unique(audit["nearest"][order], return_index=True)  # every training slice once, at its closest
+        pairs = order[np.sort(first)][:PAIRS]
+        save_arrays(run.folder / "nearest.npz", drawn=images[pairs], training=own.images[audit["nearest"][pairs]])
+        lines = (run.folder / "monitor.jsonl").read_text(encoding="utf-8").splitlines()
+        run.finish(
+            request=asked,
+            slices=len(own),
+            people=len(own.unique_subjects()),
+            training=record,
+            looks=[json.loads(line) for line in lines],
+            **{null: {key: audit[null][key] for key in KEPT} for null in ("smooth", "plain")},
+        )
+
+
+@cache
+def code() -> str:
+    """Changes with the library's code, as Snakemake's jobs do; read once per process.
+
+    Measured again costs little: `fit` trains again only where its own code or data changed.
+    """
+    return package_hash()
+
+
+def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
+    """All that a case's result depends on; a result with another request is stale."""
+    sizes = {name: asdict(getattr(settings, name)) for name in ("memory", "diffusion", "dcgan")}
+    for name in ("people", "remedied", "seeds"):  # which other cases there are changes nothing here
+        del sizes["memory"][name]
+    return json.loads(json.dumps({"case": asdict(case), "sizes": sizes, "code": code(), **data}))  # as it is read back
+
+
+def read(folder: Path, asked: dict) -> dict | None:
+    """What a case found, with its "folder"; None when it has not finished or answered another request."""
+    path = folder / METRICS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return {**found, "folder": folder} if found and found["request"] == asked else None
+
+
+def results(run: Run) -> dict[Case, dict]:
+    """What every case of the run's plan found; those that are missing or stale are trained now, side by side."""
+    planned, data = cases(run.settings.memory), run.data_hashes()
+
+    def look(case: Case) -> dict | None:
+        return read(run.root / case.path, request(case, run.settings, data))
+
+    return completed(planned, look, lambda case: partial(measure, case, run.profile, run.data, run.seed))
+
+
+def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn pictures and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
+    with np.load(result["folder"] / "nearest.npz", allow_pickle=False) as stored:
+        return stored["drawn"], stored["training"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="sweep", description=__doc__.splitlines()[0])
+    parser.add_argument("case", help="as in sweep_plan: GENERATOR-PEOPLE-REMEDY")
+    parser.add_argument("k", type=int, help="repetition, from 0 on")
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    try:
+        measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed)
+    except (ValueError, DataError, CheckpointError, TrainingError) as error:
+        print(f"memory/{asked.case}/{asked.k}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

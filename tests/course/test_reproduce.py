@@ -1,0 +1,75 @@
+"""What `make reproduce` looks at before and after Snakemake: which jobs are done, and which of them failed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medsynth_lib.course import reproduce
+from medsynth_lib.data.slices import SliceSet
+from medsynth_lib.experiment import finished
+
+
+def samples(value):
+    images = np.full((4, 1, 8, 8), value, np.float32)
+    return SliceSet(images=images, subjects=list("abcd"), channels=("x",), source="made")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three jobs that are done: a notebook with a generator, one with a generator in a folder below, an arm."""
+    for job in ("05_ddpm", "05_ddpm/latent_diffusion", "06_segmentation", "arms/unet/real/0"):
+        (tmp_path / job).mkdir(parents=True, exist_ok=True)
+        if "05" in job:
+            samples(0.5).save(tmp_path / job / "samples")
+            (tmp_path / job / "config.json").write_text('{"key": "k"}')
+        metrics = {"job": job, "beside": finished.beside(tmp_path / job)}
+        (tmp_path / job / "metrics.json").write_text(json.dumps(metrics))
+        (tmp_path / job / "log.txt").write_text(f"last words of {job}\n")
+        if job != "05_ddpm/latent_diffusion":
+            finished.mark_done(tmp_path / job)
+    return tmp_path
+
+
+def done(folder):
+    return {str(note.parent.relative_to(folder)) for note in folder.rglob("done.json")}
+
+
+ALL = {"05_ddpm", "06_segmentation", "arms/unet/real/0"}
+
+
+def test_what_is_as_it_was_stays_done(folder, capsys):
+    reproduce.forget_changed(folder)
+    assert done(folder) == ALL and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "job"),
+    [
+        (lambda f: samples(0.1).save(f / "05_ddpm" / "samples"), "05_ddpm"),
+        (lambda f: samples(0.1).save(f / "05_ddpm" / "latent_diffusion" / "samples"), "05_ddpm"),
+        (lambda f: (f / "05_ddpm" / "config.json").write_text('{"key": "other"}'), "05_ddpm"),
+        (lambda f: (f / "05_ddpm" / "samples" / "images.npy").write_bytes(b"damaged"), "05_ddpm"),
+        (lambda f: (f / "06_segmentation" / "metrics.json").write_text("{}"), "06_segmentation"),
+        (lambda f: (f / "arms" / "unet" / "real" / "0" / "metrics.json").unlink(), "arms/unet/real/0"),
+        (lambda f: (f / "arms" / "unet" / "real" / "0" / "done.json").write_text("{"), "arms/unet/real/0"),
+    ],
+)
+def test_what_changed_since_runs_again(folder, change, job, capsys):
+    change(folder)
+    reproduce.forget_changed(folder)
+    assert done(folder) == ALL - {job}
+    assert f"{job} changed since it was finished, and runs again" in capsys.readouterr().out
+
+
+def test_a_job_that_failed_is_named_although_its_old_result_is_there(folder, capsys):
+    names = ["05_ddpm", "06_segmentation"]
+    reproduce.tell_failure(folder, names)
+    assert "did not finish" not in capsys.readouterr().out
+    for job in ("05_ddpm", "arms/unet/real/0"):
+        (folder / job / "done.json").unlink()
+    reproduce.tell_failure(folder, names)
+    text = capsys.readouterr().out
+    assert "05_ddpm did not finish: last words of 05_ddpm" in text
+    assert "arms/unet/real/0 did not finish: last words of arms/unet/real/0" in text
+    assert "06_segmentation did not" not in text

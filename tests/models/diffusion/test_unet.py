@@ -1,0 +1,24 @@
+"""The folded U-Net: what is given reaches it."""
+
+import torch
+
+from medsynth_lib.models.diffusion.unet import FoldedUNet, warm_up
+
+
+def net(**more):
+    torch.manual_seed(0)
+    return FoldedUNet(3, 16, 2, (8, 16), 1, False, **more)
+
+
+def test_classes_and_a_given_picture_change_the_answer():
+    x, level = torch.randn(2, 3, 16, 16), torch.zeros(2)
+    told = net(classes=3)
+    assert not torch.equal(told(x, level, torch.tensor([0, 0])), told(x, level, torch.tensor([0, 2])))
+    shown = net(given=2)
+    picture = torch.zeros(2, 2, 16, 16)
+    assert shown(x, level, picture=picture).shape == x.shape
+    assert not torch.equal(shown(x, level, picture=picture), shown(x, level, picture=picture + 1))
+
+
+def test_learning_rate_warms_up():
+    assert warm_up(0.0) < 0.1 and warm_up(0.02) == warm_up(0.5) == 1.0

@@ -1,0 +1,70 @@
+"""The plan of the comparison: which arms, how often, and what adding a generator adds."""
+
+import pytest
+
+from medsynth_lib.experiment.profiles import PROFILES, SegmentationSizes
+from medsynth_lib.studies.segmentation_plan import Arm, Job, arms, check, held_bytes, jobs, slice_bytes
+
+SIZES = SegmentationSizes(10, 4, (8, 16), 1e-2, 2)
+
+
+def test_each_generator_stands_alone_and_with_real():
+    assert arms(SIZES, ["vae", "edm"]) == {
+        "real": Arm(),
+        "vae only": Arm(0, ("vae",)),
+        "real + vae": Arm(1, ("vae",)),
+        "edm only": Arm(0, ("edm",)),
+        "real + edm": Arm(1, ("edm",)),
+    }
+
+
+def test_adding_a_generator_adds_its_arms():
+    before, after = (set(jobs(SIZES, names)) for names in (["vae"], ["vae", "new"]))
+    assert before < after and {job.arm for job in after - before} == {"new only", "real + new"}
+
+
+def test_the_paper_is_planned_whole():
+    """Akbar et al.: {real, 5 generators} x {alone, with real} x {without, with augmentation} = 22 arms, 10 seeds."""
+    paper = PROFILES["paper"].segmentation
+    everything = ["vae", "dcgan", "progan", "stylegan1", "stylegan2", "stylegan3", "latent_diffusion", "edm"]
+    known = arms(paper, everything)
+    assert len(known) == 22 and sum(arm.augment for arm in known.values()) == 11
+    assert sum(job.segmenter == "swin" for job in jobs(paper, everything)) == 220
+    assert paper.steps * paper.batch_size == pytest.approx(3.2e7, rel=1e-3)
+
+
+def test_the_study_of_one_generator():
+    known = arms(PROFILES["demo"].segmentation, ["vae", "edm"])
+    assert known["real10 + 3 edm"] == Arm(0.1, ("edm",), amount=3)
+    assert known["edm then real"].bridged and known["edm then real10"].real == 0.1
+    assert known["real longer"].effort == 2
+    assert known["real + all"].synthetic == ("edm", "vae")
+    assert not known["edm only plain"].augment and "vae only plain" not in known
+    assert [name for name in known if name.startswith("real25")] == ["real25", "real25 + edm"]
+
+
+def test_without_the_studied_generator_nothing_is_studied():
+    assert set(arms(PROFILES["demo"].segmentation, ["vae"])) == {"real", "real plain", "vae only", "real + vae"}
+
+
+def test_every_folder_is_another():
+    for profile in PROFILES.values():
+        planned = jobs(profile.segmentation, ["vae", "latent_diffusion", "edm"])
+        assert len({job.path for job in planned}) == len(planned)
+    assert Job("unet", "real10 + 3 edm", 1).path == "arms/unet/real10_+_3_edm/1"
+
+
+def test_segmenters_are_checked_by_name_and_size():
+    check(["unet", "dynunet"], 32)
+    check(["swin"], 64)
+    with pytest.raises(ValueError, match="unknown segmenter 'vit'; known segmenters: unet, dynunet, swin"):
+        check(["vit"], 64)
+    for size in (32, 72):
+        with pytest.raises(ValueError, match=f"pictures of {size} pixels do not fit the Swin"):
+            check(["swin"], size)
+
+
+def test_bytes_of_the_papers_slices():
+    """256 x 256 x (4 fp32 channels + 1 label byte) each; 80 % of 100,000 synthetic ones and as many real ones."""
+    assert slice_bytes(PROFILES["paper"]) == 256 * 256 * 17
+    assert held_bytes(PROFILES["paper"]) == 160_000 * 256 * 256 * 17

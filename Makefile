@@ -1,4 +1,5 @@
 # medsynth: `make help` lists the commands. Everything installs into .venv, once.
+# Where there is no make, .venv's python -m medsynth_lib does the same: see README.md.
 PYTHON    ?= python3
 PROFILE   ?= demo
 DATA      ?= phantom
@@ -14,31 +15,35 @@ TORCH_INDEX ?=
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help reproduce plan release test bench gpu-check lab student strip clean known
+.PHONY: help reproduce plan release doctor test bench gpu-check lab student strip clean known
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
-export DATA NOTEBOOKS SEGMENTERS
+export PROFILE DATA NOTEBOOKS SEGMENTERS
 
-REPRODUCE = $(RUN) -m medsynth_lib.course.reproduce --profile $(PROFILE) --data "$$DATA" --seed $(SEED) --cores $(CORES) \
-  --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
+# What each command takes; medsynth_lib describes every option: .venv/bin/python -m medsynth_lib reproduce --help
+RUN_OF = --profile "$$PROFILE" --data "$$DATA" --seed $(SEED)
+PART = --cores $(CORES) --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
 
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo "PROFILE=smoke|demo|reference|gpu|paper|family  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
+	@echo "PROFILE=smoke|demo|reference|gpu|paper|family|FILE.toml  DATA=phantom|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
 	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  SEGMENTERS=\"unet dynunet swin\"  PYTHON=python3  TORCH_INDEX=URL"
 	@echo "now: PROFILE=$(PROFILE) DATA=$(DATA) SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
 
 reproduce: known .venv/.stamp  ## run the notebooks, print the results table and the report's path
-	@$(REPRODUCE)
+	@$(RUN) -m medsynth_lib reproduce $(RUN_OF) $(PART)
 
 plan: known .venv/.stamp  ## what reproduce would run: jobs, hours by a measurement on this machine, disk
-	@$(REPRODUCE) --dry-run
+	@$(RUN) -m medsynth_lib plan $(RUN_OF) $(PART)
 
 release: known .venv/.stamp  ## GENERATOR=edm of a finished run as a data set to share, with its card; refuses copies
 	@test -n "$(GENERATOR)" || { echo "name a generator of a finished run: make release GENERATOR=edm"; exit 2; }
-	@$(RUN) -m medsynth_lib.evaluation.release "$(GENERATOR)" --profile $(PROFILE) --data "$$DATA" --seed $(SEED) $(if $(FORCE),--force)
+	@$(RUN) -m medsynth_lib release "$(GENERATOR)" $(RUN_OF) $(if $(FORCE),--force)
+
+doctor: .venv/.stamp  ## what works on this machine, and what to do where it does not
+	@$(RUN) -m medsynth_lib doctor
 
 test: .venv/.stamp  ## run all tests: units, notebooks at smoke size, the whole way to a report
 	@$(RUN) -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
@@ -54,7 +59,7 @@ lab: .venv/.stamp  ## JupyterLab on the notebooks
 	@$(RUN) -m jupyterlab notebooks
 
 student: .venv/.stamp  ## write student copies without solutions to student/
-	@$(RUN) -m medsynth_lib.course.student student
+	@$(RUN) -m medsynth_lib student student
 
 strip: .venv/.stamp  ## remove outputs from the notebooks (cells tagged keep_output stay)
 	@$(RUN) -m nbstripout --keep-id --keep-count --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
@@ -64,8 +69,9 @@ clean:  ## remove .venv and student copies (runs/ stays: delete it by hand)
 
 # Cheap checks before anything is installed; the library checks DATA and NOTEBOOKS again.
 known:
-	@case "$(PROFILE)" in smoke|demo|reference|gpu|paper|family) ;; *) \
-	  echo "unknown PROFILE '$(PROFILE)'; known profiles: smoke, demo, reference, gpu, paper, family"; exit 2;; esac
+	@case "$$PROFILE" in smoke|demo|reference|gpu|paper|family) ;; \
+	  *.toml) test -f "$$PROFILE" || { echo "there is no file '$$PROFILE'; correct PROFILE"; exit 2; };; *) \
+	  echo "unknown PROFILE '$$PROFILE'; known profiles: smoke, demo, reference, gpu, paper, family, or a .toml file"; exit 2;; esac
 	@case "$$DATA" in phantom|hippocampus|braintumour|pneumoniamnist|brats:?*|folder:?*) ;; *) \
 	  echo "unknown DATA '$$DATA'; known: phantom, hippocampus, braintumour, brats:PATH, folder:PATH, pneumoniamnist"; exit 2;; esac
 	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is '$(SEED)'; give a whole number from 0 on"; exit 2;; esac
@@ -73,12 +79,6 @@ known:
 	@for n in $${NOTEBOOKS//,/ }; do case "$$n" in core|all) ;; *) ls notebooks/"$$n"[_.]*ipynb >/dev/null 2>&1 || { \
 	  echo "unknown NOTEBOOKS '$$n'; known: core, all," $$(cd notebooks; ls [0-9]*.ipynb | cut -c1-2); exit 2; };; esac; done
 
-.venv/.stamp: constraints.txt pyproject.toml
-	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or 3.12, or set PYTHON=/path/to/python3.11"; exit 2; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { \
-	  echo "$$("$(PYTHON)" --version 2>&1) does not fit: medsynth needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "installing the pinned packages into .venv (once, a few minutes)"
-	@"$(PYTHON)" -m venv .venv
-	@$(RUN) -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
-	@touch .venv/.stamp
+.venv/.stamp: requirements.lock requirements-torch.txt pyproject.toml install.py
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 to 3.14, or set PYTHON=/path/to/python3.12"; exit 2; }
+	@"$(PYTHON)" install.py $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")

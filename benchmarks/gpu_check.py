@@ -134,9 +134,10 @@ class Check:
         """{name: (a function that builds the method, batch size, kind of batch)} at the profile's sizes."""
         sizes, size = self.settings, self.settings.data.image_size
         gan, drawn, cycle, unet = sizes.stylegan, sizes.diffusion, sizes.translation, sizes.segmentation
-        style = {"width": gan.width, "most": gan.most, "latent": gan.latent, "mapping": gan.mapping}
-        cyclegan = {"width": cycle.width, "blocks": cycle.blocks, "patch": cycle.patch, "levels": cycle.levels}
-        cyclegan |= {"pool": cycle.pool, "identity": cycle.identity}
+        style = {"width": gan.width, "fmap_max": gan.fmap_max, "latent": gan.latent, "mapping": gan.mapping_layers}
+        cyclegan = {"width": cycle.width, "blocks": cycle.blocks, "patch": cycle.patch}
+        cyclegan |= {"levels": cycle.discriminator_layers}
+        cyclegan |= {"pool": cycle.pool_size, "identity": cycle.identity_weight}
         return {
             "stylegan2": (partial(ms.StyleGAN2, CHANNELS, LABELS, size, **style), gan.batch_size, None),
             "edm": (partial(edm, drawn, size, 0.5), drawn.batch_size, None),
@@ -215,7 +216,7 @@ class Check:
 
         def run(steps: int) -> float:
             started = time.perf_counter()
-            for method.at in range(steps):
+            for method.global_step in range(steps):
                 given = change(ready) if change else ready
                 with autocast(fabric.device, precision):
                     losses = method.step(given, optimisers, 0.5)
@@ -276,9 +277,10 @@ class Check:
 
 def edm(sizes, size: int, sigma_data: float) -> ms.EDM:
     """The EDM of a profile's diffusion sizes."""
-    names = ("levels", "draws", "patch", "layers", "attention", "learning_rate", "solver_steps")
-    named = {name: getattr(sizes, name) for name in names}
-    return ms.EDM(CHANNELS, LABELS, size, sigma_data, widths=sizes.channels, **named)
+    names = ("patch", "layers", "attention", "learning_rate", "solver_steps")
+    named = {name: getattr(sizes, name) for name in names} | {"widths": sizes.channels}
+    named |= {"p_mean": sizes.p_mean, "p_std": sizes.p_std, "prediction_type": sizes.prediction_type}
+    return ms.EDM(CHANNELS, LABELS, size, sigma_data, **named)
 
 
 def steady_rate(stats: Path) -> float:

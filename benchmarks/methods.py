@@ -38,10 +38,10 @@ def simclr():
 METHODS = {
     "vae": lambda: ms.VAE(2, 3, SIZE, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(2, 3, SIZE, width=8, latent=4),
-    "progan": lambda: ms.ProGAN(2, 3, SIZE, width=8, most=8, latent=4),
-    "stylegan1": lambda: ms.StyleGAN1(2, 3, SIZE, width=8, most=8, latent=4, ada_images=100),
-    "stylegan2": lambda: ms.StyleGAN2(2, 3, SIZE, width=8, most=8, latent=4, ada_images=100, path_length=True),
-    "stylegan3": lambda: ms.StyleGAN3(2, 3, SIZE, width=8, most=8, latent=4, depth=3, margin=4, view="diffaugment"),
+    "progan": lambda: ms.ProGAN(2, 3, SIZE, width=8, fmap_max=8, latent=4),
+    "stylegan1": lambda: ms.StyleGAN1(2, 3, SIZE, width=8, fmap_max=8, latent=4, ada_images=100),
+    "stylegan2": lambda: ms.StyleGAN2(2, 3, SIZE, width=8, fmap_max=8, latent=4, ada_images=100, path_length=True),
+    "stylegan3": lambda: ms.StyleGAN3(2, 3, SIZE, width=8, fmap_max=8, latent=4, depth=3, margin=4, view="diffaugment"),
     "ddpm": lambda: ms.DDPM(2, 3, SIZE, **SMALL),
     "edm": lambda: ms.EDM(2, 3, SIZE, 0.7, **SMALL),
     "class_diffusion": lambda: ms.ClassDiffusion(2, 3, SIZE, 0.7, classes=2, overlap=0.1, **SMALL),
@@ -64,7 +64,7 @@ SIZES = {"swin": 64}  # pixels, where SIZE is too few
 
 
 def data(name: str) -> dict[str, torch.Tensor]:
-    """What a batch of METHODS[name] is made of: ROWS pictures with labels, their codes, classes and subjects."""
+    """What a batch of METHODS[name] is made of: ROWS images with labels, their latents, classes and subjects."""
     generator, size = torch.Generator().manual_seed(0), SIZES.get(name, SIZE)
     images = torch.rand(ROWS, 2, size, size, generator=generator) * 2 - 1
     tensors = {"images": images, "labels": (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)}

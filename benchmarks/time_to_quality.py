@@ -1,8 +1,8 @@
-"""How soon is it good? Our recipe against a tutorial's, by distance to held-out people; then two ways to sample.
+"""How soon is it good? Our recipe against a tutorial's, by distance to held-out subjects; then two ways to sample.
 
 usage: python benchmarks/time_to_quality.py [--minutes 10] [--share 0.3] [--seeds 3] [--profile demo] [--out FILE]
 
-ours      the demo's: folded U-Net that draws the picture, EDM at levels for the picture's size, short average
+ours      the demo's: folded U-Net that draws the image, EDM at levels for the image's size, short average
 tutorial  diffusers' and MONAI's unconditional ones: U-Net at full size, epsilon, L_simple, learning rate 1e-4, average
           of 0.9999 per step; with a network that is small enough for a CPU (theirs has 18 to 114 million parameters)
 
@@ -36,14 +36,15 @@ THOUSAND = 1_000  # steps of the tutorials' sampler
 
 
 def ours(shape, sizes, sigma_data):
-    names = ("patch", "layers", "attention", "draws", "levels", "learning_rate", "solver_steps")
+    names = ("patch", "layers", "attention", "learning_rate", "solver_steps")
     arguments = {name: getattr(sizes, name) for name in names} | {"widths": sizes.channels}
+    arguments |= {"p_mean": sizes.p_mean, "p_std": sizes.p_std, "prediction_type": sizes.prediction_type}
     return ms.EDM(**vars(shape), sigma_data=sigma_data, **arguments)
 
 
 def tutorial(shape):
     arguments = {"patch": 1, "widths": (32, 64, 64), "layers": 2, "learning_rate": 1e-4, "solver_steps": 20}
-    return ms.DDPM(**vars(shape), **arguments, prediction="epsilon", max_snr=None)
+    return ms.DDPM(**vars(shape), **arguments, prediction_type="epsilon", max_snr=None)
 
 
 def trained(build, tensors, seconds: float, batch: int, seed: int, half_life, monitor_=None):
@@ -61,7 +62,7 @@ def race(recipe: str, seed: int, minutes: float, share: float, name: str) -> dic
     run = ms.start("time_to_quality", name)
     train, holdout, sizes = run.part("gen_train"), run.part("holdout"), run.settings.diffusion
     tensors, shape = ms.joint.tensors_of(train), ms.joint.shape_of(train)
-    judge, looks = monitor.against(train, holdout, step_seed(seed, 0), n=LOOKS), []
+    judge, looks = monitor.holdout_monitor(train, holdout, step_seed(seed, 0), n=LOOKS), []
 
     def watched(net):
         """What the published weights would be worth by now; chooses nothing, so the last ones are kept."""

@@ -1,4 +1,4 @@
-"""How fast is `fit`? The same network and pictures in four loops, blocks of steps in turn, one run.
+"""How fast is `fit`? The same network and images in four loops, blocks of steps in turn, one run.
 
 usage: python benchmarks/training_loop.py [--size 32] [--batch 16] [--steps 40] [--rounds 9] [--out FILE]
 
@@ -38,7 +38,7 @@ WIDTHS = (32, 64, 64)
 
 def model(size: int) -> ms.DDPM:
     torch.manual_seed(0)
-    return ms.DDPM(1, 0, size, patch=1, widths=WIDTHS, layers=2, prediction="epsilon").to(make_fabric().device)
+    return ms.DDPM(1, 0, size, patch=1, widths=WIDTHS, layers=2, prediction_type="epsilon").to(make_fabric().device)
 
 
 def noise_loss(net, schedule, x, precision, timesteps=TIMESTEPS):

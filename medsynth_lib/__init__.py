@@ -17,9 +17,9 @@ _FACE = {
     "core.parallel": ("side_by_side",),
     "core.trainer": ("fit",),
     "data.foreground": ("foreground",),
-    "data.masks": ("edited", "with_head", "without_head"),
+    "data.masks": ("transplant_lesions", "with_head", "without_head"),
     "data.slices": ("SliceSet", "Split", "concatenate", "split_subjects"),
-    "data.unpaired": ("halves", "of_channels", "unpaired", "with_negative"),
+    "data.unpaired": ("halves", "of_channels", "unpaired", "with_intensity_inversion"),
     "experiment.pretrained": ("load_reference",),
     "experiment.run": ("Run", "run_folder", "start"),
     "experiment.sampling": ("sample_to_disk",),
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .core.trainer import fit as fit
     from .data import joint as joint
     from .data.foreground import foreground as foreground
-    from .data.masks import edited as edited
+    from .data.masks import transplant_lesions as transplant_lesions
     from .data.masks import with_head as with_head
     from .data.masks import without_head as without_head
     from .data.slices import SliceSet as SliceSet
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from .data.unpaired import halves as halves
     from .data.unpaired import of_channels as of_channels
     from .data.unpaired import unpaired as unpaired
-    from .data.unpaired import with_negative as with_negative
+    from .data.unpaired import with_intensity_inversion as with_intensity_inversion
     from .experiment.pretrained import load_reference as load_reference
     from .experiment.run import Run as Run
     from .experiment.run import run_folder as run_folder

@@ -38,7 +38,7 @@ def command(house, *more):
     offline = os.path.join(os.path.dirname(__file__), "offline")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEDSYNTH")}
     environment |= {"PYTHONPATH": f"{house}{os.pathsep}{offline}"}
-    words = [sys.executable, "-m", "medsynth_lib.course.reproduce", "--profile", "smoke", "--cores", "2", *more]
+    words = [sys.executable, "-m", "medsynth_lib", "reproduce", "--profile", "smoke", "--cores", "2", *more]
     return {
         "args": words,
         "cwd": house,
@@ -124,7 +124,7 @@ def test_what_a_notebook_prints_is_what_it_shows_on_the_page(house, name):
 def test_a_generator_of_the_finished_run_is_released(house):
     """By force, for at smoke size an audit may say anything; the refusal has its own tests."""
     whole = command(house)
-    whole["args"] = [sys.executable, "-m", "medsynth_lib.evaluation.release", "edm", "--profile", "smoke", "--force"]
+    whole["args"] = [sys.executable, "-m", "medsynth_lib", "release", "edm", "--profile", "smoke", "--force"]
     done = subprocess.run(**whole, timeout=120)
     folder = house / "runs" / "smoke" / "phantom" / "seed0" / "release" / "edm"
     assert done.returncode == 0 and str(folder) in done.stdout
@@ -187,7 +187,7 @@ def test_a_notebook_that_ends_with_the_same_samples_trains_no_arm_again(house):
         (("--data", "nothing"), "phantom"),
         (("--notebooks", "99"), "unknown notebook '99'; known: core, all, 00"),
         (("--segmenters", "vit"), "unknown segmenter 'vit'; known segmenters: unet, dynunet, swin"),
-        (("--segmenters", "swin"), "pictures of 32 pixels do not fit the Swin transformer"),
+        (("--segmenters", "swin"), "images of 32 pixels do not fit the Swin transformer"),
         (("--profile", "huge"), "known profiles: smoke, demo, reference, gpu, paper, family"),
     ],
 )
@@ -199,7 +199,7 @@ def test_unknown_requests_list_the_known(house, more, words):
 def test_the_paper_is_planned_on_brats_without_running_it(house, tmp_path, monkeypatch):
     """22 arms x 10 trainings x 2 segmenters, each a job of its own; the speed is made up here."""
     (tmp_path / "brats").mkdir()
-    stub = house / "medsynth_lib" / "estimate.py"
+    stub = house / "medsynth_lib" / "studies" / "estimate.py"
     text = stub.read_text()
     stub.write_text(text + "\n\ndef images_per_second(*_):\n    return 1_000.0, 1_000_000\n")
     done = run(house, "--profile", "paper", "--data", f"brats:{tmp_path / 'brats'}", "--dry-run")

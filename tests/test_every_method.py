@@ -12,7 +12,7 @@ from medsynth_lib.core import trainer as training
 from medsynth_lib.core.checkpoints import load_weights
 from medsynth_lib.core.devices import compiled_networks
 from medsynth_lib.core.trainer import fit
-from medsynth_lib.data.augment import augment, moved, random_tones
+from medsynth_lib.data.augment import augment, random_affine, random_intensity_curve
 from medsynth_lib.models.registry import METHODS as REGISTERED
 from medsynth_lib.models.registry import load_encoder, load_generator, load_translator
 
@@ -68,7 +68,7 @@ def test_bfloat16_is_used_where_it_is_said_and_nowhere_else(name, tmp_path):
 @pytest.mark.parametrize("name", METHODS)
 def test_on_another_device_it_trains_and_its_results_lie_on_the_cpu(name, tmp_path, monkeypatch):
     """Twice as many steps between the same number of ticks cost no copy and no read of the device more."""
-    monkeypatch.setattr(training, "TICKS", 4)
+    monkeypatch.setattr(training, "READINGS", 4)
     many = {key: value.repeat(20, *[1] * (value.dim() - 1)) for key, value in data(name).items()}  # one epoch
     costs = []
     for steps in (1, 8, 16):  # in the first what is kept for later is made; at step 16 R1 would come again
@@ -101,7 +101,7 @@ def test_what_may_be_compiled_is_there(name):
         assert found, "leave a method out only where its gradients have gradients, or it has no forward"
 
 
-@pytest.mark.parametrize("change", [augment, moved, random_tones])
+@pytest.mark.parametrize("change", [augment, random_affine, random_intensity_curve])
 def test_random_changes_of_batches_never_wait_for_the_device(change):
     batch = {key: value.to(DEVICE) for key, value in data("unet").items()}
     COUNTS.clear()

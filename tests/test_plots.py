@@ -1,4 +1,4 @@
-"""Pictures: every label has its own colour in maps, outlines and keys; tensors are drawn wherever they live."""
+"""Plots: every label has its own colour in maps, outlines and legends; tensors may be on any device."""
 
 from itertools import combinations
 
@@ -49,7 +49,7 @@ def many_labels(n=32, size=16):
 
 def test_the_first_seven_colours_stay_and_no_two_are_alike():
     assert plots.LABEL_COLOURS[1:4] == ("#e69f00", "#0072b2", "#009e73")
-    assert plots.LABEL_COLOURS[:8] == plots.CHOSEN
+    assert plots.LABEL_COLOURS[:8] == plots.BASE_COLOURS
     assert len(set(plots.LABEL_COLOURS)) == 256, "a colour for every value that a byte can have"
     colours = [np.array(to_rgb(colour)) for colour in plots.LABEL_COLOURS[1:33]]
     assert min(np.linalg.norm(a - b) for a, b in combinations(colours, 2)) > 0.2
@@ -59,9 +59,9 @@ def test_the_first_seven_colours_stay_and_no_two_are_alike():
 def test_thirty_one_labels_have_their_colours_in_map_outline_and_key():
     slices = many_labels()
     figure = ms.show_slices(slices)
-    shown = figure.axes[1].images[1]
-    drawn = shown.to_rgba(shown.get_array())[::2, ::2].reshape(-1, 4)[:32]
-    assert np.allclose(drawn[1:], [to_rgba(colour) for colour in plots.LABEL_COLOURS[1:32]], atol=1 / 255)
+    image = figure.axes[1].images[1]
+    colours = image.to_rgba(image.get_array())[::2, ::2].reshape(-1, 4)[:32]
+    assert np.allclose(colours[1:], [to_rgba(colour) for colour in plots.LABEL_COLOURS[1:32]], atol=1 / 255)
     ax = plt.subplots()[1]
     ms.show_image(ax, slices.images[0, 0], slices.labels[0])
     outlines = [tuple(c.get_edgecolor()[0]) for c in ax.collections]
@@ -78,8 +78,8 @@ def test_the_highest_value_of_a_byte_is_drawn():
     labels[:2] = 8
     ms.show_image(ax, np.zeros((4, 4)), labels)
     ms.show_labels(ax, labels)
-    shown = ax.images[-1]
-    found = shown.to_rgba(shown.get_array())
+    image = ax.images[-1]
+    found = image.to_rgba(image.get_array())
     assert np.allclose(found[0, 0], to_rgba(plots.LABEL_COLOURS[8]), atol=1 / 255)
     assert np.allclose(found[3, 3], to_rgba(plots.LABEL_COLOURS[255]), atol=1 / 255)
 

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 # of a gradient that is all rounding, so that even equal sums drift apart a little.
 TOLERANCE = 0.08
 COUPLED = {
-    "stylegan2": 0.3,  # D compares the pictures of a group, and groups lie within a process
+    "stylegan2": 0.3,  # D compares the images of a group, and groups lie within a process
     "swin": 0.3,  # Dice of the whole batch becomes that of each share
     "simclr": 0.8,  # a view is told from the other views of its own process
 }
@@ -124,7 +124,8 @@ def test_fabric_run_starts_them_too(tmp_path):
         "step = method.step\n"
         "def broken(*args):\n"
         "    losses = step(*args)\n"
-        "    return {'loss': losses['loss'] / 0 if os.environ['RANK'] == '1' and method.at == 1 else losses['loss']}\n"
+        "    bad = os.environ['RANK'] == '1' and method.global_step == 1\n"
+        "    return {'loss': losses['loss'] / 0 if bad else losses['loss']}\n"
         "method.step = broken\n"
         "fit(method, tensors, sys.argv[1] + 'x', **how)\n"
     )

@@ -74,7 +74,7 @@ def autocast(device: torch.device, precision: str):
 def lay_out(method: Method, device: torch.device) -> None:
     """Put the weights in memory as the switches say, before optimisers and averages hold on to them."""
     if device.type == "cuda" and "channels_last" in switched_on():
-        for net in method.parts().values():
+        for net in method.modules().values():
             net.to(memory_format=torch.channels_last)
 
 

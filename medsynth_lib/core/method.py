@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-BATCH = 64  # pictures that go through a network at once in use
+BATCH = 64  # images that go through a network at once in use
 
 
 class TrainingError(RuntimeError):
@@ -21,35 +23,63 @@ def full_precision(like: Tensor):
     return torch.autocast(like.device.type, enabled=False)
 
 
-class Method(ABC):
-    """What `fit` needs of a method. Subclasses set `networks` and `settings` and write `optimisers` and `step`.
+@dataclass(frozen=True)
+class Config:
+    """The arguments of a method, each with its default: a frozen dataclass per method, written into its record.
 
-    What a method returns in use (`sample`, `predict`, `latents`, `decode`, `translate`, ...) lies on the CPU, whatever
-    device its networks are on, and is made in batches.
-
-    name       lower-case name used in files and reports
-    settings   names of the constructor's arguments, kept as attributes of the same names
-    shape      of a generator's pictures (its fields are constructor's arguments too); None for other methods
-    networks   names of the attributes that are trained
-    averaged   those of them whose moving average is published (default: all)
-    bf16       whether it may train with convolutions and matrix products in bfloat16 (False where that hurts)
-    compiled   modules that torch.compile may take, such as "denoiser.net": none whose gradient has a gradient
-    at         steps done so far, set by `fit`: for what happens every k-th step (lazy regularisation)
+    Lists, as JSON gives them back, become tuples. `check` may refuse values that do not go together (ValueError).
     """
 
-    at = 0
-    bf16 = True
-    compiled: tuple[str, ...] = ()
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError, in one sentence, for values that cannot work."""
+
+
+class Method(ABC):
+    """What `fit` needs of a method. Subclasses write `Config`, `build`, `optimisers` and `step`.
+
+    A method is made with the fields of its `Config`, which are also its attributes: `VAE(1, 4, 64, width=8).width`.
+    What it returns in use (`sample`, `predict`, `latents`, `decode`, `translate`, ...) lies on the CPU, whatever
+    device its networks are on, and is made in batches.
+
+    name         lower-case name used in files and reports
+    networks     names of the attributes that are trained
+    averaged     those of them whose moving average is published (default: all)
+    bf16         whether it may train with convolutions and matrix products in bfloat16 (False where that hurts)
+    compiled     modules that torch.compile may take, such as "denoiser.net": none whose gradient has a gradient
+    global_step  steps done so far, set by `fit`: for what happens every k-th step (lazy regularisation)
+    """
+
+    Config: type[Config] = Config
     name = "method"
-    settings: tuple[str, ...] = ()
-    shape = None
     networks: tuple[str, ...] = ()
     averaged: tuple[str, ...] | None = None
+    compiled: tuple[str, ...] = ()
+    bf16 = True
+    global_step = 0
 
-    def config(self) -> dict:
-        """Constructor arguments as plain values: `type(self)(**config)` builds the same networks."""
-        shape = vars(self.shape) if self.shape else {}
-        return {**shape, **{name: getattr(self, name) for name in self.settings}}
+    def __init_subclass__(cls, **more) -> None:
+        super().__init_subclass__(**more)
+        if "__init__" not in vars(cls):
+            cls.__signature__ = inspect.signature(cls.Config)  # what editors and notebooks show
+
+    def __init__(self, *arguments, **named):
+        self.config = self.Config(*arguments, **named)
+        vars(self).update(vars(self.config))
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the networks, from the fields of the config."""
+
+    def arguments(self) -> dict:
+        """The config as plain values: `type(self)(**arguments)` builds the same networks."""
+        return asdict(self.config)
 
     @abstractmethod
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
@@ -62,7 +92,7 @@ class Method(ABC):
         `fraction` in [0, 1) is the share of the training that is done (for warm-ups).
         """
 
-    def schedule(self, fraction: float) -> float:
+    def lr_lambda(self, fraction: float) -> float:
         """Factor on every learning rate at `fraction` of the training."""
         return 1.0
 
@@ -104,7 +134,8 @@ class Method(ABC):
         joined = tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
         return joined if isinstance(found, tuple) else joined[0]
 
-    def parts(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks that are trained, by name."""
         return {name: getattr(self, name) for name in self.networks}
 
     def untrained(self) -> list[nn.Module]:
@@ -113,23 +144,23 @@ class Method(ABC):
 
     def parameters(self) -> int:
         """Number of trainable parameters of all networks."""
-        return sum(p.numel() for net in self.parts().values() for p in net.parameters() if p.requires_grad)
+        return sum(p.numel() for net in self.modules().values() for p in net.parameters() if p.requires_grad)
 
     def to(self, device) -> Method:
-        for net in (*self.parts().values(), *self.untrained()):
+        for net in (*self.modules().values(), *self.untrained()):
             net.to(device)
         return self
 
     @property
     def device(self) -> torch.device:
-        return next(next(iter(self.parts().values())).parameters()).device
+        return next(next(iter(self.modules().values())).parameters()).device
 
     def weights(self) -> dict[str, Tensor]:
-        return {f"{n}.{k}": v for n, net in self.parts().items() for k, v in net.state_dict().items()}
+        return {f"{n}.{k}": v for n, net in self.modules().items() for k, v in net.state_dict().items()}
 
     def load(self, weights: dict[str, Tensor]) -> Method:
         """Load `weights()` of a like method; raises TrainingError when names or shapes differ."""
-        for name, net in self.parts().items():
+        for name, net in self.modules().items():
             mine = {k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")}
             try:
                 net.load_state_dict(mine)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
+import psutil
 import torch
 from joblib import Parallel, delayed, parallel_config
 
@@ -54,9 +55,14 @@ def _in_a_process(name: str, job: Callable[[], Any], parent: int, exact: bool) -
 
 
 def _end_with(parent: int) -> None:
-    """Without this an orphan would go on and write into the folder of the training that is started next."""
-    while os.getppid() == parent:
-        time.sleep(1)
+    """Without this an orphan would go on and write into the folder of the training that is started next.
+
+    psutil knows a process by its id and its start, on every system; an id alone may belong to another one by now.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        watched = psutil.Process(parent)
+        while watched.is_running() and watched.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(1)
     os._exit(1)
 
 

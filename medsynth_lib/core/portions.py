@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-PORTION = 256  # pictures of SIDE pixels at once; as many pixels of larger ones
+PORTION = 256  # images of SIDE pixels at once; as many pixels of larger ones
 SIDE = 64
 CELLS = 2**23  # entries at once of a table of all pairs: 64 MiB
 
@@ -26,7 +26,7 @@ def blocks(n: int, m: int) -> list[slice]:
 
 
 def length(images: np.ndarray, most: int | None = None) -> int:
-    """How many of the pictures [N, ..., H, W] make a portion: `most` (PORTION), or fewer that are larger than SIDE."""
+    """How many of the images [N, ..., H, W] make a portion: `most` (PORTION), or fewer that are larger than SIDE."""
     h, w = images.shape[-2:]
     return max(1, (most or PORTION) * SIDE**2 // max(SIDE**2, h * w))
 
@@ -49,9 +49,9 @@ def portions(images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[np.
 
 
 def mean_picture(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean over N and C of pictures [N, C, h, w] that come in portions: [h, w].
+    """Mean over N and C of images [N, C, h, w] that come in portions: [h, w].
 
-    Added up picture after picture, as numpy does with all at once: equal to the last digit.
+    Added up image after image, as numpy does with all at once: equal to the last digit.
     """
     total, count = None, 0
     for part in parts:

@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def is_live() -> bool:
-    """True where a person watches: a terminal or a notebook kernel, unless MEDSYNTH_HEADLESS is set."""
+    """True where somebody watches: a terminal or a notebook kernel, unless MEDSYNTH_HEADLESS is set."""
     return not os.environ.get("MEDSYNTH_HEADLESS") and ("ipykernel" in sys.modules or sys.stderr.isatty())
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .provenance import fingerprint
 
 PACKAGE = __package__.split(".")[0]
-LOOP = ("trainer", "method", "ema", "devices", "processes", "seeding")  # the loop's own modules
+LOOP = ("trainer", "training_files", "method", "ema", "devices", "processes", "seeding")  # the loop's own modules
 # Of `data` only what works on batches counts: what was read is told by the data's own hash.
 BATCH_CODE = tuple(f"{PACKAGE}.data.{name}" for name in ("augment", "foreground", "joint", "masks", "unpaired"))
 PLAIN = (int, float, complex, str, bytes, bool, type(None))

@@ -1,48 +1,41 @@
 """`make reproduce`: check the request, print the plan, let Snakemake run the notebooks, print the results.
 
-usage: python -m medsynth_lib.course.reproduce --profile demo --data phantom --seed 0 --cores 2 --notebooks core
+usage: python -m medsynth_lib reproduce --profile demo --data phantom --seed 0 --cores 2 --notebooks core
        [--segmenters "unet swin"] [--dry-run]
 """
 
 from __future__ import annotations
 
-import argparse
-import fcntl
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from ..core.checkpoints import write_json
+from ..core.locks import LOCK, Taken, lock
 from ..core.progress import clock
 from ..data import registry
+from ..experiment import options
 from ..experiment.finished import DONE, is_done
-from ..experiment.profiles import MINUTES, profile
+from ..experiment.profiles import Profile, minutes, profile
 from ..studies import memorization_plan as sweep_plan
 from ..studies import segmentation_plan as comparison
-from .notebooks import COMPARISON, CORE, FOLDER, SWEEP, select, trained_by
-
-
-def snakemake(folder: Path, cores: int, *more: str, quiet: str = "all") -> list[str]:
-    """Snakemake's command line for one run folder; its own bookkeeping stays in that folder."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(FOLDER / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(folder / "config.json"), "--cores", str(cores), "--rerun-incomplete"]
-    return [*command, "--quiet", quiet, *more]
+from . import scheduler
+from .notebooks import COMPARISON, CORE, SWEEP, select, trained_by
 
 
 def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
     """What runs and for how long, as far as was measured; `trainings`: how many are jobs of their own, by notebook."""
-    minutes = [MINUTES[profile_name].get(name) for name in names]
-    known = [m for m in minutes if m is not None]
+    measured = minutes(profile_name)
+    each = [measured.get(name) for name in names]
+    known = [m for m in each if m is not None]
     lines = [
         f"  {name:18s} {'about ' + format(m, 'g') + ' min' if m is not None else 'not measured yet'}"
-        for name, m in zip(names, minutes, strict=True)
+        for name, m in zip(names, each, strict=True)
     ]
     lines += [
         f"  ({name}: with its {count} trainings, each a job of its own)" for name, count in trainings.items() if count
     ]
-    total = MINUTES[profile_name].get("together")
+    total = measured.get("together")
     if total is not None and set(names) >= set(CORE):
         end = time.strftime("%H:%M", time.localtime(time.time() + 60 * total))
         lines.append(f"  together about {total:g} minutes on 2 cores (generators side by side): done around {end}")
@@ -75,15 +68,7 @@ def tell_failure(folder: Path, names: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="reproduce", description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--data", default="phantom")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--notebooks", default="core")
-    parser.add_argument("--segmenters", default="", help="unet, dynunet, swin; empty = the profile's")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run, and what it would cost")
-    asked = parser.parse_args(arguments)
+    asked = options.reproduce().parse_args(arguments)
     try:
         settings = profile(asked.profile)
         registry.check(asked.data)
@@ -93,49 +78,52 @@ def main(arguments: list[str] | None = None) -> int:
         print(error)
         return 2
 
-    generators = [made for name in names for made in trained_by(name, settings)]
-    segmenters = asked.segmenters.split()
-    jobs = comparison.jobs(settings.segmentation, generators, segmenters) if COMPARISON in names else []
-
     from ..experiment.run import run_folder  # torch is imported only for a valid request
 
     folder = run_folder(asked.profile, asked.data, asked.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another run is at work in {folder}; wait for it or choose another SEED.")
-            return 2
-        wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
-        write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
-        forget_changed(folder)
-        if asked.dry_run:
-            if jobs:
-                from ..studies.estimate import estimate  # imports torch, and trains for seconds
-
-                print(estimate(settings, generators, jobs), flush=True)
-            return subprocess.run(snakemake(folder, asked.cores, "--dry-run", quiet="rules")).returncode
-        print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
-        swept = len(sweep_plan.cases(settings.memory)) if SWEEP in names else 0
-        print(plan(names, asked.profile, {COMPARISON: len(jobs), SWEEP: swept}), flush=True)
-        if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; the flock says that it is over
-            subprocess.run(snakemake(folder, asked.cores, "--unlock"), check=True)
-        started = time.monotonic()
-        try:  # Snakemake inherits the lock: it stays held for as long as Snakemake lives, even if we are killed
-            code = subprocess.run(snakemake(folder, asked.cores, *gpu_limit()), pass_fds=[lock.fileno()]).returncode
-        except KeyboardInterrupt:
-            print("\nstopped; the same command goes on from here.")
-            return 130
-        if code:
-            tell_failure(folder, names)
-            return 1
-        print(f"all notebooks are up to date after {clock(time.monotonic() - started)}")
-    if "07_evaluation" in names:
+    try:
+        with lock(folder / LOCK):
+            if scheduler.is_at_work(folder):
+                raise Taken("Snakemake")
+            code = carry_out(asked, settings, names, folder)
+    except Taken as holder:
+        print(f"another run ({holder}) is at work in {folder}; wait for it or choose another SEED.")
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here.")
+        return 130
+    if code == 0 and not asked.dry_run and "07_evaluation" in names:
         from ..evaluation.report import print_table
 
         print_table(folder)
         print(folder / "report.html")
+    return code
+
+
+def carry_out(asked, settings: Profile, names: list[str], folder: Path) -> int:
+    """Let Snakemake run (or, for a dry run, name) what is missing of these notebooks; the exit code."""
+    generators = [made for name in names for made in trained_by(name, settings)]
+    segmenters = asked.segmenters.split()
+    jobs = comparison.jobs(settings.segmentation, generators, segmenters) if COMPARISON in names else []
+    wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
+    write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
+    forget_changed(folder)
+    if asked.dry_run:
+        if jobs:
+            from ..studies.estimate import estimate  # imports torch, and trains for seconds
+
+            print(estimate(settings, generators, jobs), flush=True)
+        return scheduler.run(folder, asked.cores, "--dry-run", quiet="rules")
+    print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
+    swept = len(sweep_plan.cases(settings.memory)) if SWEEP in names else 0
+    print(plan(names, asked.profile, {COMPARISON: len(jobs), SWEEP: swept}), flush=True)
+    if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; our own lock says that it is over
+        scheduler.run(folder, asked.cores, "--unlock")
+    started = time.monotonic()
+    if scheduler.run(folder, asked.cores, *gpu_limit()):
+        tell_failure(folder, names)
+        return 1
+    print(f"all notebooks are up to date after {clock(time.monotonic() - started)}")
     return 0
 
 

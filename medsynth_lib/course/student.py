@@ -1,15 +1,15 @@
 """Student copies of the notebooks: the same files with the solution cells emptied. `make student`
 
-usage: python -m medsynth_lib.course.student [FOLDER]
+usage: python -m medsynth_lib student [FOLDER]
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import nbformat
 
+from ..experiment import options
 from .notebooks import FOLDER, NOTEBOOKS
 
 EMPTY = "# your answer here"
@@ -25,7 +25,8 @@ def student_copy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def main(folder: Path) -> None:
+def write_copies(folder: Path) -> None:
+    """Write the copies of all notebooks into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in NOTEBOOKS:
         copy = student_copy(nbformat.read(FOLDER / f"{name}.ipynb", as_version=4))
@@ -33,5 +34,10 @@ def main(folder: Path) -> None:
         print(folder / f"{name}.ipynb")
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "student"))
+def main(arguments: list[str] | None = None) -> int:
+    folder = options.student().parse_args(arguments).folder
+    if folder.resolve() == FOLDER:
+        print(f"{folder} holds the notebooks themselves; name another folder for the copies.")
+        return 2
+    write_copies(folder)
+    return 0

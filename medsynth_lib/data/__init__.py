@@ -1,1 +1,1 @@
-"""Sources of slices, the SliceSet they all yield, and the split by subject."""
+"""Data sources, the `SliceSet` that every source returns, the split by subject, and augmentation."""

@@ -1,4 +1,4 @@
-"""BraTS 2020, 2021 and 2023 folders of NIfTI files, as the user has unpacked them."""
+"""BraTS 2020, 2021 and 2023 folders of NIfTI files, as unpacked by the user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """The slices of a BraTS folder; a subject is a patient, whose time points stay together."""
+    """The slices of a BraTS folder; a subject is a patient, with all time points. Arguments as in `registry.load`."""
     cases = find_cases(path)
     chosen = set(pre.choose_subjects([patient(name) for name, _ in cases], subjects, seed))
     stacked = pre.stack_cases(
@@ -58,14 +58,14 @@ def load(
             "orientation": pre.ORIENTATION,
             "geometry": pre.GEOMETRY,
             "subjects": "one patient is one subject; time points of a patient (BraTS-GLI-<patient>-<time>) are joined "
-            "and their levels count on",
+            "and their slice levels numbered consecutively",
             "labels": "1 necrotic core and non-enhancing, 2 oedema, 3 enhancing tumour (4 is read as 3)",
         },
     )
 
 
 def patient(case: str) -> str:
-    """Patient of a case name: without the time point where the naming has one (2023)."""
+    """Patient identifier of a case name: the name without the time point (BraTS 2023), or the whole name."""
     match = TIME_POINT.fullmatch(case)
     return match[1] if match else case
 
@@ -73,11 +73,11 @@ def patient(case: str) -> str:
 def find_cases(path: Path) -> list[tuple[str, dict[str, Path]]]:
     """(case name, {channel or "seg": file}) for every case up to three folders below `path`, sorted.
 
-    Raises DataError when there is none, or naming the first case that lacks a file.
+    Raises DataError when there is no case, or when a case lacks a file.
     """
     found: dict[tuple[Path, str], dict[str, Path]] = {}
     for depth in range(4):
-        # glob level by level: unlike rglob it follows links to folders
+        # One glob per folder depth: unlike rglob it follows symbolic links to folders.
         for file in sorted(Path(path).glob("*/" * depth + "*.[nN][iI][iI]*")):
             match = FILE_NAME.fullmatch(file.name)
             if match and file.is_file():
@@ -99,15 +99,15 @@ def find_cases(path: Path) -> list[tuple[str, dict[str, Path]]]:
     return [(case, files) for (_, case), files in sorted(found.items())]
 
 
-def _read(enhancing: dict[int, Path], files: dict[str, Path]) -> pre.Cut:
-    """One case as axial slices. `enhancing` notes which file showed label 3 and which 4, over all cases."""
+def _read(enhancing: dict[int, Path], files: dict[str, Path]) -> pre.AxialVolume:
+    """One case as axial slices. `enhancing` {label 3 or 4: a file that holds it} is updated over all cases."""
     volumes = {}
     for name in (*CHANNELS, "seg"):
         volumes[name], spacing = pre.read_nifti(files[name])
         if volumes[name].shape != volumes["T1"].shape or volumes[name].ndim != 3:
             raise DataError(
                 f"{files[name]} has shape {volumes[name].shape}, but T1 of this case {volumes['T1'].shape}; "
-                "all five files of a case must be one registered grid: copy them again."
+                "all five files of a case must lie on one grid: copy them again."
             )
     label = pre.map_labels(volumes["seg"], LABEL_MAP, files["seg"])
     for value in (3, 4):
@@ -122,4 +122,4 @@ def _read(enhancing: dict[int, Path], files: dict[str, Path]) -> pre.Cut:
     foreground = (image != 0).any(axis=0)
     scaled = pre.scale_intensity(image, foreground, [str(files[name]) for name in CHANNELS])
     keep = pre.brain_slices(pre.to_axial(foreground))
-    return pre.Cut(pre.to_axial(scaled), pre.to_axial(label), keep, (spacing[1], spacing[0]))
+    return pre.AxialVolume(pre.to_axial(scaled), pre.to_axial(label), keep, (spacing[1], spacing[0]))

@@ -1,4 +1,4 @@
-"""Medical Segmentation Decathlon: Task04_Hippocampus and Task01_BrainTumour, downloaded by MONAI where not at hand."""
+"""Medical Segmentation Decathlon: Task04_Hippocampus and Task01_BrainTumour; MONAI downloads what is absent."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CITATION = "Antonelli et al., Nature Communications 13, 4128 (2022)"
 
 @dataclass(frozen=True)
 class Task:
-    """What this library must know about one task beyond its dataset.json."""
+    """Properties of one task that its dataset.json does not state."""
 
     folder: str
-    channels: tuple[str, ...]  # in the order they are yielded
+    channels: tuple[str, ...]  # in the order of the SliceSet
     modalities: tuple[str, ...]  # the same channels, named as in dataset.json (lower case)
     label_names: tuple[str, ...]
-    label_map: dict[int, int]  # value in the file -> value yielded
+    label_map: dict[int, int]  # value in the file -> value in the SliceSet
     skull_stripped: bool
     slice_rule: str
     subject_note: str
@@ -42,7 +42,7 @@ TASKS = {
         label_map={0: 0, 1: 1, 2: 2},
         skull_stripped=False,
         slice_rule="axial slices with any label (crops have no background), evenly spread over them",
-        subject_note="one file is taken as one subject; two crops (left and right) may stem from one patient, which "
+        subject_note="one file is taken as one subject; two crops (left and right) may come from one patient, which "
         "the file names do not tell, so a split by subject may not be a split by patient",
         intended_use="teaching and research on hippocampus crops; not for diagnosis, not for whole-head images",
     ),
@@ -72,7 +72,10 @@ def load(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """The slices of "hippocampus" or "braintumour" from `root`/<task folder>, downloaded there when absent."""
+    """The slices of "hippocampus" or "braintumour" from `root`/<task folder>, downloaded there when absent.
+
+    Other arguments as in `registry.load`.
+    """
     task = TASKS[name]
     files = find_files(task, root)
     chosen = pre.choose_subjects(list(files), subjects, seed)
@@ -104,9 +107,9 @@ def load(
 
 
 def find_files(task: Task, root: Path) -> dict[str, tuple[Path, Path]]:
-    """Subject -> (image, label) of the official training list; downloads the task when its folder is absent.
+    """Subject -> (image file, label file) of the official training list; downloads the task when its folder is absent.
 
-    Raises DataError naming the first file that the list promises and the folder lacks.
+    Raises DataError when dataset.json cannot be read or lists a file that is missing.
     """
     from monai.data import load_decathlon_datalist
 
@@ -127,31 +130,31 @@ def find_files(task: Task, root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def download(folder: str, root: Path) -> None:
-    """Fetch and unpack a task with MONAI (address and md5 are MONAI's). A `<folder>.tar` put into `root` is used.
+    """Download and unpack a task with MONAI (which knows address and md5); a `<folder>.tar` in `root` is used instead.
 
-    It works in a side folder and renames at the end: MONAI takes any non-empty task folder for complete, so a kill
-    during unpacking would otherwise leave half a data set for good.
+    Files are unpacked into a temporary folder that is renamed at the end. MONAI takes any non-empty task folder for
+    complete, so an interrupted run would otherwise leave an incomplete data set that looks complete.
     """
     from monai.apps import DecathlonDataset, extractall
 
-    side, tar = root / f"{folder}.part", f"{folder}.tar"
+    temporary, tar = root / f"{folder}.part", f"{folder}.tar"
     address = DecathlonDataset.resource[folder]
-    shutil.rmtree(side / folder, ignore_errors=True)
+    shutil.rmtree(temporary / folder, ignore_errors=True)
     try:
-        side.mkdir(parents=True, exist_ok=True)
-        if (root / tar).is_file():  # DecathlonDataset would ask the server for the file's name all the same
-            extractall(root / tar, side, DecathlonDataset.md5[folder], "md5")
+        temporary.mkdir(parents=True, exist_ok=True)
+        if (root / tar).is_file():  # DecathlonDataset would contact the server even with the file at hand
+            extractall(root / tar, temporary, DecathlonDataset.md5[folder], "md5")
         else:
-            DecathlonDataset(side, folder, "training", download=True, val_frac=0.0, cache_num=0)
-        (side / folder).rename(root / folder)
+            DecathlonDataset(temporary, folder, "training", download=True, val_frac=0.0, cache_num=0)
+        (temporary / folder).rename(root / folder)
     except Exception as error:  # without network MONAI raises a bare Exception
-        if side.is_dir() and not any(side.iterdir()):
-            side.rmdir()
+        if temporary.is_dir() and not any(temporary.iterdir()):
+            temporary.rmdir()
         raise DataError(
             f"{folder} is not in {root} and could not be downloaded or unpacked ({error}): fetch {address} on a "
             f"machine with network, unpack it, and set MEDSYNTH_DATA to the folder that holds {folder}/ (now {root})."
         ) from error
-    shutil.rmtree(side, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _stem(path: str) -> str:
@@ -159,7 +162,7 @@ def _stem(path: str) -> str:
 
 
 def _channel_order(task: Task, dataset_json: Path) -> list[int]:
-    """Position in the file of each yielded channel, read from the names in dataset.json."""
+    """For each channel of the SliceSet its index in the image file, from the names in dataset.json."""
     record = json.loads(dataset_json.read_text(encoding="utf-8")).get("modality", {})
     position = {str(name).lower(): int(k) for k, name in record.items()}
     missing = [name for name in task.modalities if name not in position]
@@ -170,7 +173,7 @@ def _channel_order(task: Task, dataset_json: Path) -> list[int]:
     return [position[name] for name in task.modalities]
 
 
-def _read(task: Task, order: list[int], pair: tuple[Path, Path]) -> pre.Cut:
+def _read(task: Task, order: list[int], pair: tuple[Path, Path]) -> pre.AxialVolume:
     """One case as axial slices with the task's channels and labels."""
     voxels, spacing = pre.read_nifti(pair[0])
     label, _ = pre.read_nifti(pair[1])
@@ -186,4 +189,4 @@ def _read(task: Task, order: list[int], pair: tuple[Path, Path]) -> pre.Cut:
     keep = np.flatnonzero(label.any(axis=(1, 2)))
     if task.skull_stripped:
         keep = pre.brain_slices(pre.to_axial(foreground))
-    return pre.Cut(scaled, label, keep, (spacing[1], spacing[0]))
+    return pre.AxialVolume(scaled, label, keep, (spacing[1], spacing[0]))

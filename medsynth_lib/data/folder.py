@@ -1,4 +1,4 @@
-"""A user's own images/ and labels/ with equal file names: PNG, JPEG, TIFF or NIfTI, one file per slice or volume."""
+"""The user's own images/ and labels/ with equal file names: PNG, JPEG, TIFF or NIfTI; one slice or volume per file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from . import preprocess as pre
-from .pictures import NIFTI, SUFFIXES, Encoding, learn_encoding, read_mask, read_pixels, suffix
+from .image_files import NIFTI, SUFFIXES, Encoding, learn_encoding, read_mask, read_pixels, suffix
 from .slices import DataError, SliceSet
 
-SKULL_STRIPPED = 0.2  # fraction of exact zeros from which zero is taken for background
+SKULL_STRIPPED = 0.2  # smallest fraction of pixels that are exactly 0 for which 0 counts as background
 
 NO_SUBJECTS = (
     "no subjects.csv: each file is its own subject, so a split by subject cannot be guaranteed; if a patient has "
@@ -32,7 +32,10 @@ def load(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """The slices of `path`/images with the label maps of `path`/labels, when that folder exists."""
+    """The slices of `path`/images, with the label maps of `path`/labels when that folder exists.
+
+    Other arguments as in `registry.load`.
+    """
     notes: list[str] = []
     images, masks = find_pairs(path, notes)
     owner = read_subjects(path, images)
@@ -70,7 +73,7 @@ def load(
             "intensity": f"{pre.INTENSITY_ALL}; where at least {SKULL_STRIPPED:.0%} of a file is exactly 0 (nothing "
             "below), 0 is background: left out of the percentiles and set to -1",
             "slices": "every file; in volumes every slice that is not constant",
-            "orientation": f"pictures as stored, turned by their EXIF orientation; volumes: {pre.ORIENTATION}",
+            "orientation": f"2-D images as stored, rotated by their EXIF orientation; volumes: {pre.ORIENTATION}",
             "geometry": pre.GEOMETRY
             + ("" if in_mm else "; each file to its own square; pixel size unknown, 1 pixel is counted as 1 mm"),
             "subjects": NO_SUBJECTS if owner is None else "as named in subjects.csv",
@@ -81,7 +84,10 @@ def load(
 
 
 def find_pairs(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Path] | None]:
-    """Stem -> image and stem -> mask (None without a labels folder); DataError for an image without a mask."""
+    """Stem -> image file and stem -> mask file (None without a labels folder).
+
+    Appends a text to `notes` for every mask without an image. Raises DataError for an image without a mask.
+    """
     images = _list_files(path / "images", notes)
     if not images:
         raise DataError(f"{path / 'images'} holds no image; put one file per slice or volume there ({SUFFIXES}).")
@@ -95,7 +101,7 @@ def find_pairs(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str,
 
 
 def _list_files(folder: Path, notes: list[str]) -> dict[str, Path]:
-    """Stem -> file of a known ending; hidden files are passed over, others counted in `notes`."""
+    """Stem -> file of a known ending; hidden files are skipped, others reported in `notes`."""
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; put the images into a folder of that name.")
     files: dict[str, Path] = {}
@@ -119,7 +125,7 @@ def read_subjects(path: Path, images: dict[str, Path]) -> dict[str, str] | None:
         return None
     try:
         lines = table.read_text(encoding="utf-8-sig").splitlines()
-        separator = ";" if lines and ";" in lines[0] else ","  # spreadsheets of some countries write ;
+        separator = ";" if lines and ";" in lines[0] else ","  # spreadsheets write ; in some languages
         rows = [(row["file"].strip(), row["subject"].strip()) for row in csv.DictReader(lines, delimiter=separator)]
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise DataError(f"{table} cannot be read ({error}); it needs the columns file,subject.") from error
@@ -131,8 +137,8 @@ def read_subjects(path: Path, images: dict[str, Path]) -> dict[str, str] | None:
     return owner
 
 
-def _read(file: Path, mask: Path | None, encoding: Encoding | None, notes: list[str]) -> pre.Cut:
-    """One file as slices, scaled by itself."""
+def _read(file: Path, mask: Path | None, encoding: Encoding | None, notes: list[str]) -> pre.AxialVolume:
+    """One file as slices, with its own intensity scaling."""
     pixels, spacing = read_pixels(file, notes)
     labels = None
     if mask is not None:
@@ -148,4 +154,4 @@ def _read(file: Path, mask: Path | None, encoding: Encoding | None, notes: list[
     stripped = empty.mean() >= SKULL_STRIPPED and volume.min() == 0
     scaled = pre.scale_intensity(volume, ~empty if stripped else np.ones_like(empty), [str(file)] * len(volume))
     keep = np.flatnonzero(np.ptp(pixels, axis=(1, 2, 3)) > 0)
-    return pre.Cut(np.moveaxis(scaled, 0, 1), labels, keep, spacing)
+    return pre.AxialVolume(np.moveaxis(scaled, 0, 1), labels, keep, spacing)

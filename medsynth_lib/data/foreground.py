@@ -1,4 +1,4 @@
-"""Where an image shows something: everything brighter than background, in some channel."""
+"""The foreground of an image: pixels that are brighter than the background in at least one channel."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from ..core.portions import length, spans
 
-BACKGROUND = -0.95  # image values below are background
+BACKGROUND = -0.95  # intensities up to this value are background
 
 
 def foreground(*sets: np.ndarray) -> np.ndarray:
-    """Where any of the images [N, C, H, W] shows more than background: bool [N, H, W]."""
+    """Pixels above BACKGROUND in any channel of any of the sets of images [N, C, H, W]: bool [N, H, W]."""
     first = sets[0]
     found = np.empty((len(first), *first.shape[2:]), bool)
     for span in spans(len(first), length(first)):

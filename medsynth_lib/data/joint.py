@@ -1,9 +1,10 @@
-"""Image and label as one picture: how every generator here learns them jointly.
+"""Image and label in one tensor: how all generators of this library learn their joint distribution.
 
-Akbar et al. (2024) code the annotation as ONE grey channel (0, 51, 102, 204) and cut it at fixed thresholds. A pixel
-on the blurred border between 0 and 3 then passes through the values of 1 and 2, so a thin false rim of other tissue
-appears wherever a generator is unsure. Here each label has its own channel in {-1, 1} and a pixel belongs to the
-largest one (argmax): between two labels there is nothing else. Image classes (no mask) become constant label planes.
+Akbar et al. (2024) store the annotation in ONE grey channel (0, 51, 102, 204) and recover it with fixed thresholds. A
+pixel on the blurred border between labels 0 and 3 then passes through the values of 1 and 2, so a thin rim of wrong
+tissue appears wherever a generator is uncertain. Here each label has its own channel in {-1, 1} and a pixel gets the
+label of the largest one (argmax), so blurring cannot produce a third label between two. Image classes (data without
+masks) become constant label maps.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from torch import Tensor
 
 from .slices import SliceSet
 
-# The grey levels of Akbar et al.'s single annotation channel, value k * 51 of 255 (labels 0, 1, 2 and 4 of BraTS)
-CODED_LEVELS = (0, 1, 2, 4)
+# Label k has intensity k * 51 (of 255) in the single annotation channel of Akbar et al.: labels 0, 1, 2, 4 of BraTS
+CODED_VALUES = (0, 1, 2, 4)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a generator must produce: C image channels, K label values (0 = none), size x size pixels."""
+    """The shape of a generator's output: C image channels, K label values (0 = no labels), size x size pixels."""
 
     channels: int
     labels: int
@@ -30,17 +31,18 @@ class Shape:
 
     @property
     def joint(self) -> int:
-        """Channels of the joint picture."""
+        """Channels of image and labels together."""
         return self.channels + self.labels
 
 
 def shape_of(slices: SliceSet) -> Shape:
+    """The `Shape` of a set; classes count as labels where there are no masks."""
     labels = len(slices.label_names) if slices.labels is not None else len(slices.class_names)
     return Shape(slices.images.shape[1], labels, slices.size)
 
 
 def tensors_of(slices: SliceSet) -> dict[str, Tensor]:
-    """{"images": float32 [N, C, H, W], "labels": uint8 [N, H, W]} for `fit`; labels are 0 where there are none."""
+    """{"images": float32 [N, C, H, W], "labels": uint8 [N, H, W]} for `fit`; labels are 0 for data without masks."""
     if slices.labels is not None:
         labels = np.array(slices.labels)
     else:
@@ -50,7 +52,7 @@ def tensors_of(slices: SliceSet) -> dict[str, Tensor]:
 
 
 def encode(images: Tensor, labels: Tensor, n_labels: int) -> Tensor:
-    """Joint picture [B, C + K, H, W] in [-1, 1] from images [B, C, H, W] and labels [B, H, W]."""
+    """Joint image [B, C + K, H, W] in [-1, 1] from images [B, C, H, W] and labels [B, H, W]; K = `n_labels`."""
     if n_labels == 0:
         return images
     planes = images.new_full((len(images), n_labels, *images.shape[2:]), -1.0)
@@ -58,7 +60,7 @@ def encode(images: Tensor, labels: Tensor, n_labels: int) -> Tensor:
 
 
 def decode(joint: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """images float32 [B, C, H, W] in [-1, 1] and labels uint8 [B, H, W] from a joint picture."""
+    """Images float32 [B, C, H, W] in [-1, 1] and labels uint8 [B, H, W] from a joint image [B, C + K, H, W]."""
     images = joint[:, :channels].float().clamp(-1, 1)
     if joint.shape[1] == channels:
         return images, torch.zeros(joint.shape[0], *joint.shape[2:], dtype=torch.uint8, device=joint.device)
@@ -66,18 +68,18 @@ def decode(joint: Tensor, channels: int) -> tuple[Tensor, Tensor]:
 
 
 def decode_coded_channel(coded: Tensor) -> Tensor:
-    """Akbar et al.'s decoding of one grey channel [B, H, W] in [-1, 1] (x * 5 / 255 cut at 0.5, 1.5 and 3) to labels.
+    """Labels uint8 [B, H, W] from one grey channel [B, H, W] in [-1, 1], by the thresholds of Akbar et al.
 
-    Kept for the comparison in notebook 00.
+    They threshold the 8-bit intensity x at x * 5 / 255 = 0.5, 1.5 and 3. Used for the comparison in notebook 00.
     """
     value = (coded + 1) / 2 * 5
     return ((value > 0.5).to(torch.uint8) + (value > 1.5) + (value > 3.0)).to(torch.uint8)
 
 
-def to_slices(images, labels, like: SliceSet, generator: str) -> SliceSet:
+def to_slices(images: np.ndarray | Tensor, labels: np.ndarray | Tensor, like: SliceSet, generator: str) -> SliceSet:
     """A synthetic SliceSet of images [N, C, H, W] and labels [N, H, W], with the metadata of `like`.
 
-    Every slice is its own synthetic subject.
+    Each slice is a synthetic subject of its own.
     """
     n, images, labels = len(images), np.asarray(images), np.asarray(labels)
     majority = None

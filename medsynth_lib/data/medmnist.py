@@ -19,13 +19,13 @@ PARTS = ("train", "val", "test")
 def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
     """PneumoniaMNIST from `root`/medmnist/pneumoniamnist.npz, downloaded there when absent.
 
-    The three official parts are pooled: this library makes its own split, by subject.
+    The three official parts are pooled, because this library makes its own split. Arguments as in `registry.load`.
     """
     pixels, classes = _read(find_file(root))
     names = np.array([f"image-{k:04d}" for k in range(len(pixels))])
     chosen = np.isin(names, pre.choose_subjects(names.tolist(), subjects, seed))
     pixels, classes, names = pixels[chosen], classes[chosen], names[chosen]
-    # The values are display grey levels, already on one scale: 0..255 to [-1, 1] takes nothing from other subjects.
+    # All images are on one 8-bit scale, so the fixed mapping of 0..255 to [-1, 1] shares nothing between subjects.
     images, _, _ = pre.fit_square(pixels[:, None].astype(np.float32) / 127.5 - 1, None, image_size, (1.0, 1.0))
     return SliceSet(
         images=images,
@@ -40,8 +40,8 @@ def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
         processing={
             "intensity": "grey levels 0..255 to [-1, 1]",
             "slices": "the official train, val and test images, pooled",
-            "geometry": "28 x 28 pixels resampled by antialiased linear interpolation; pixel size unknown, 1 pixel is "
-            "counted as 1 mm",
+            "geometry": "28 x 28 pixels resampled by antialiased linear interpolation; pixel size unknown, taken as 1 "
+            "mm",
             "subjects": "each image is its own subject; MedMNIST does not tell which images share a patient, so a "
             "split by patient cannot be guaranteed",
         },
@@ -49,7 +49,7 @@ def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
 
 
 def find_file(root: Path) -> Path:
-    """The local copy (any packing, its shapes are checked), else the download with its md5."""
+    """The local file if there is one (its content is checked when it is read), else the download, checked by md5."""
     path = root / "medmnist" / "pneumoniamnist.npz"
     if path.is_file():
         return path

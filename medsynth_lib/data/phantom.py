@@ -1,4 +1,4 @@
-"""The default source: a SIMULATED glioma MR phantom. No patient, no download, unlimited held-out subjects.
+"""The default source: a SIMULATED glioma MR phantom. No patient data, no download, any number of held-out subjects.
 
 A real average anatomy (grey- and white-matter maps of the ICBM 152 2009a template, Fonov et al. 2011, as bundled with
 nilearn) is deformed for every subject by a smooth random map; a lesion grows in white matter (necrotic core, enhancing
@@ -11,6 +11,7 @@ Anatomy, growth and mass effect live on one coarse 3-D grid of 3 mm; the slices 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +32,13 @@ CENTRE_Y = -18.0  # mm, middle of the brain from front to back in the template
 DEFORMATIONS = ((4.0, 14.0), (1.2, 6.0))
 # Radius of the tumour core: log-normal with this median (mm) and deviation of the logarithm
 CORE_RADIUS = (15.0, 0.30)
-RADIUS_LIMITS = (5.0, 26.0)  # mm, where the law is cut
+RADIUS_LIMITS = (5.0, 26.0)  # mm, to which the radius is clipped
 FOLD_LIMIT = 0.15  # smallest Jacobian determinant that a random deformation may have
 SECOND_FOCUS = 0.15  # share of subjects with a second focus of half the radius
-GREY_LAG = 2.0  # mm by which oedema stops earlier in grey matter, at the slices' resolution
+GREY_LAG = 2.0  # mm by which oedema ends earlier in grey matter
 VESSEL_DEPTH = 20.0  # mm below the brain's surface where sulcal vessels end (no vessels in the ventricles)
-MARGIN = 5.0  # mm beyond the lesion that the slices cover at either end
-NOISE = 0.02  # of the brightest tissue signal
+MARGIN = 5.0  # mm beyond either end of the lesion that the slices cover
+NOISE = 0.02  # standard deviation, relative to the brighter signal of grey and white matter
 RNG = np.random.Generator
 
 
@@ -52,7 +53,7 @@ class Template:
 
 @functools.cache
 def template(step: float) -> Template:
-    """The ICBM 152 maps, smoothed against aliasing and thinned to about `step` mm; cached per process."""
+    """The ICBM 152 maps, smoothed against aliasing and subsampled to about `step` mm; cached per process."""
     grey, white, brain = (
         load(resolution=1)
         for load in (
@@ -63,19 +64,19 @@ def template(step: float) -> Template:
     )
     maps = np.stack([np.asarray(image.dataobj, dtype=np.float32) for image in (grey, white, brain)])
     maps[:2] /= np.maximum(maps[0] + maps[1], 1.0)
-    thin = max(1, int(step))
+    stride = max(1, int(step))
     maps = np.stack([gaussian_filter(m, 0.45 * (step - 1)) for m in maps]) if step > 1 else maps
-    return Template(np.ascontiguousarray(maps[:, ::thin, ::thin, ::thin]), grey.affine[:3, 3], float(thin))
+    return Template(np.ascontiguousarray(maps[:, ::stride, ::stride, ::stride]), grey.affine[:3, 3], float(stride))
 
 
-def smooth_noise(rng: RNG, shape, scale: float) -> np.ndarray:
-    """Gaussian field of unit variance and correlation length `scale` (in voxels)."""
+def smooth_noise(rng: RNG, shape: tuple[int, ...], scale: float | tuple[float, ...]) -> np.ndarray:
+    """White noise of `shape` through a Gaussian filter of `scale` voxels, scaled to unit variance: float32."""
     field = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), scale, mode="wrap")
     return field / max(float(field.std()), 1e-6)
 
 
 def sample(maps: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Trilinear values of `maps` [K, X, Y, Z] at voxel positions `at` [3, ...]; 0 outside."""
+    """Maps [K, X, Y, Z] interpolated trilinearly at voxel positions `at` [3, ...]: [K, ...]; 0 outside."""
     return np.stack([map_coordinates(m, at, order=1, mode="constant") for m in maps])
 
 
@@ -88,15 +89,15 @@ def coarse_grid() -> np.ndarray:
 
 
 def jacobian(source: np.ndarray) -> np.ndarray:
-    """Determinant [X, Y, Z] of the map `source` in mm [3, X, Y, Z]: local volume ratio; above 0 nothing folds."""
+    """Jacobian determinant [X, Y, Z] of the map `source` in mm [3, X, Y, Z]: local volume ratio, > 0 without folds."""
     (a, b, c), (d, e, f), (g, h, i) = (np.gradient(axis, COARSE) for axis in source)
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def deformation(rng: RNG, grid: np.ndarray) -> np.ndarray:
-    """Where each grid point comes from in the template, mm [3, X, Y, Z]: affine head shape plus smooth random maps.
+    """Template position of each grid point in mm [3, X, Y, Z]: a random affine map plus smooth random displacements.
 
-    The random part shrinks in steps of 10 % until the Jacobian is at least FOLD_LIMIT everywhere.
+    The displacements are reduced in steps of 10 % until the Jacobian is at least FOLD_LIMIT everywhere.
     """
     angle = np.deg2rad(3.0) * rng.standard_normal()
     scale = 1 + 0.04 * rng.standard_normal(3)
@@ -104,7 +105,7 @@ def deformation(rng: RNG, grid: np.ndarray) -> np.ndarray:
     matrix = (turn / scale).astype(np.float32)
     centre = np.array([0, CENTRE_Y, 0], np.float32).reshape(3, 1, 1, 1)
     offset = np.array([1, 1, 2], np.float32).reshape(3, 1, 1, 1) * rng.standard_normal((3, 1, 1, 1), dtype=np.float32)
-    # einsum, not BLAS: the bytes must not depend on how many threads a worker has.
+    # einsum instead of BLAS, whose last digit depends on the number of threads.
     head = np.einsum("ij,jxyz->ixyz", matrix, grid - centre) + centre + offset
     random = sum(
         amplitude * np.stack([smooth_noise(rng, grid.shape[1:], length / COARSE) for _ in range(3)])
@@ -116,14 +117,14 @@ def deformation(rng: RNG, grid: np.ndarray) -> np.ndarray:
 
 
 def fractions(kind: Template, source: np.ndarray) -> np.ndarray:
-    """Grey, white and brain at template positions `source` in mm [3, ...] -> [3, ...]."""
+    """Fractions of grey matter, white matter and brain at template positions `source` in mm [3, ...]: [3, ...]."""
     at = (source - kind.origin.reshape(3, *[1] * (source.ndim - 1))) / kind.step
     return sample(kind.maps, at.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """Signed fields on the coarse grid, in mm, positive inside: core, rim's inner border, oedema."""
+    """Signed fields [X, Y, Z] in mm on the coarse grid, positive inside: core, necrosis (core without rim), oedema."""
 
     core: np.ndarray
     necrosis: np.ndarray
@@ -133,31 +134,39 @@ class Lesion:
 
 
 def seed_point(rng: RNG, grid: np.ndarray, tissue: np.ndarray, radius: float) -> np.ndarray:
-    """A white-matter point, drawn at random, at least half a core radius inside the brain and within the levels."""
+    """A random white-matter point (mm [3]) within the slice levels, 6 mm + half a core radius below the brain surface.
+
+    grid mm [3, X, Y, Z], tissue fractions [3, X, Y, Z], core radius in mm.
+    """
     depth = distance_transform_edt(tissue[2] > 0.5, sampling=COARSE)
     inside = (tissue[1] > 0.6) & (depth > 0.5 * radius + 6) & (grid[2] > LEVELS[0] + 6) & (grid[2] < LEVELS[1] - 6)
     points = np.argwhere(inside)
     return grid[(slice(None), *points[rng.integers(len(points))])]
 
 
-def mass_effect(grid, source, centre, radius, depth) -> np.ndarray:
-    """Push tissue outwards: a point just outside the core comes from deeper inside. It fades outwards and at the skull.
+def mass_effect(
+    grid: np.ndarray, source: np.ndarray, centre: np.ndarray, radius: float, depth: np.ndarray
+) -> np.ndarray:
+    """`source` [3, X, Y, Z] (mm) after tissue was displaced outwards by a core of `radius` mm at `centre` (mm [3]).
 
-    delta(r) = 0.35 R exp(-(r - R)+ / 1.5 R), at most the distance to the brain's edge.
+    The displacement is delta(r) = 0.35 R exp(-(r - R)+ / 1.5 R) at distance r from the centre, at most 0.6 r; it goes
+    to 0 linearly over the last 15 mm below the brain surface. grid mm [3, X, Y, Z]; depth below that surface in mm.
     """
     away = grid - centre.reshape(3, 1, 1, 1)
     r = np.sqrt((away**2).sum(0)) + 1e-3
     delta = 0.35 * radius * np.exp(-np.maximum(r - radius, 0) / (1.5 * radius)) * np.clip(depth / 15, 0, 1)
     delta = np.minimum(delta, 0.6 * r)
-    # Composition, not a sum of displacements: two maps that do not fold cannot fold together.
+    # Maps are composed, not added: the composition of two maps without folds has none.
     pushed = (grid - away / r * delta - grid[:, :1, :1, :1]) / COARSE
     return np.stack([map_coordinates(axis, pushed, order=1, mode="nearest") for axis in source])
 
 
-def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
-    """Necrotic core and enhancing rim around `centre`; oedema reaches as far as a front that is fast in white matter.
+def grow(rng: RNG, grid: np.ndarray, tissue: np.ndarray, centre: np.ndarray, radius: float) -> Lesion:
+    """A lesion around `centre` (mm [3]) with a core of `radius` mm: necrosis, enhancing rim, and oedema around them.
 
-    The front's arrival is a shortest path (MCP_Geometric) with cost 1 per mm in white matter, 3 in grey, 15 in CSF.
+    Oedema is where a front that starts at the centre arrives early. Arrival is the length of the shortest path
+    (MCP_Geometric) at a cost of 1 per mm in white matter, 3 in grey matter and 15 in CSF.
+    grid mm [3, X, Y, Z], tissue fractions [3, X, Y, Z].
     """
     shape = grid.shape[1:]
     start = tuple(np.round((centre - grid[:, 0, 0, 0]) / COARSE).astype(int))
@@ -170,7 +179,7 @@ def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
     csf = np.clip(tissue[2] - tissue[0] - tissue[1], 0, 1)
     cost = white + 3 * np.clip(tissue[0], 0, 1) + 15 * csf + 100 * (tissue[2] < 0.3)
     cost *= np.exp(0.35 * smooth_noise(rng, shape, 6 / COARSE))
-    # The oedema stays within 3 core radii and 45 mm, so the front is followed in a box only.
+    # Arrival is computed only in a box of min(3 radius + 15, 55) mm around the centre, beyond which no oedema is made.
     reach = int(min(3 * radius + 15, 55) / COARSE)
     box = tuple(slice(max(0, s - reach), s + reach + 1) for s in start)
     arrival = np.full(shape, 1e3, np.float32)
@@ -182,13 +191,13 @@ def grow(rng: RNG, grid, tissue, centre, radius) -> Lesion:
 
 
 def without_islands(core: np.ndarray, start: tuple[int, ...]) -> np.ndarray:
-    """The core's signed field with only the piece around `start` left: a focus is one mass."""
+    """The core's signed field without the components that do not contain the voxel `start`."""
     pieces, _ = label(core > 0)
     return np.where((core > 0) & (pieces != pieces[start]), -COARSE, core)
 
 
 def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
-    """`count` levels in mm, ascending and evenly spaced over the lesion and 5 mm beyond it."""
+    """`count` slice levels in mm, ascending, evenly spaced over the lesion (`inside` [X, Y, Z]) and MARGIN beyond."""
     z = grid[2, 0, 0]
     hit = z[inside.any(axis=(0, 1))]
     low, high = (hit.min(), hit.max()) if len(hit) else (lesion.centre[2], lesion.centre[2])
@@ -196,7 +205,7 @@ def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count:
 
 
 def slice_grid(levels: np.ndarray, size: int) -> np.ndarray:
-    """mm positions [3, N, H, W] of the pixels as they are shown: front up, patient's right on the left."""
+    """Pixel positions in mm [3, N, H, W] of slices at `levels` (mm [N]): front up, the patient's right on the left."""
     step = FIELD_OF_VIEW / size
     along = (np.arange(size, dtype=np.float32) + 0.5) * step - FIELD_OF_VIEW / 2
     # MNI x grows to the patient's right; the first column is the right side, the first row the front.
@@ -205,18 +214,18 @@ def slice_grid(levels: np.ndarray, size: int) -> np.ndarray:
 
 
 def at_slices(fields: np.ndarray, grid: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Coarse fields [K, X, Y, Z] interpolated to slice positions `where` in mm [3, N, H, W]."""
+    """Coarse fields [K, X, Y, Z] interpolated at the pixel positions `where` (mm [3, N, H, W]): [K, N, H, W]."""
     at = (where - grid[:, :1, :1, :1]) / COARSE
     return np.stack([map_coordinates(f, at, order=1, mode="nearest") for f in fields])
 
 
 def soft(field: np.ndarray, width: float) -> np.ndarray:
-    """Share of a pixel that lies inside: 0.5 on the border, 0 or 1 half a pixel `width` (mm) away."""
+    """Fraction of a pixel inside a signed `field` (mm): 0.5 on the border, 0 or 1 half a pixel `width` (mm) from it."""
     return np.clip(field / width + 0.5, 0, 1)
 
 
 def lesions(rng: RNG, grid: np.ndarray, source: np.ndarray) -> tuple[Lesion, np.ndarray, np.ndarray]:
-    """One lesion, in SECOND_FOCUS of the subjects joined with a smaller one; tissue map and source after their push."""
+    """A lesion, with a second focus in SECOND_FOCUS of the subjects; tissue and source maps after its mass effect."""
     tissue = fractions(template(COARSE), source)
     radius = float(np.clip(np.exp(rng.normal(np.log(CORE_RADIUS[0]), CORE_RADIUS[1])), *RADIUS_LIMITS))
     radii = (radius, 0.5 * radius) if rng.random() < SECOND_FOCUS else (radius,)
@@ -231,10 +240,10 @@ def lesions(rng: RNG, grid: np.ndarray, source: np.ndarray) -> tuple[Lesion, np.
 
 
 def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed: int) -> dict[str, np.ndarray]:
-    """One subject: images float32 [N, 4, H, W] in [-1, 1], labels uint8 [N, H, W], levels int64 [N] in mm.
+    """One subject: "images" float32 [N, 4, H, W] in [-1, 1], "labels" uint8 [N, H, W], "levels" int64 [N] in mm.
 
-    `core_radius` is the drawn radius of the (first) tumour core in mm, a sample of the stated size law.
-    Depends on (seed, index) and the sizes only, never on how many subjects are made or by whom.
+    "core_radius" is the sampled radius of the (first) tumour core in mm. The result depends on `seed`, `index` and the
+    sizes only, not on the number of subjects or of workers.
     """
     rng = np.random.default_rng([seed, index])
     pixel = FIELD_OF_VIEW / image_size
@@ -257,9 +266,9 @@ def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed:
 
 
 def large_pieces(mask: np.ndarray) -> np.ndarray:
-    """Per slice [N, H, W], the pieces of at least a tenth of the largest one, holes filled.
+    """Masks [N, H, W] without components smaller than a tenth of the largest one of the slice, holes filled.
 
-    Low slices cut the temporal lobes apart from the rest; specks at the ragged edge go.
+    That removes specks at the ragged edge and keeps the temporal lobes, which are separate in low slices.
     """
     out = np.zeros_like(mask)
     for k, plane in enumerate(mask):
@@ -270,8 +279,13 @@ def large_pieces(mask: np.ndarray) -> np.ndarray:
     return out
 
 
-def paint(rng: RNG, grey, white, mask, lesion, pixel) -> tuple[np.ndarray, np.ndarray]:
-    """Tissue fractions [N, H, W] and lesion fields [3, N, H, W] -> images [N, 4, H, W] and labels [N, H, W]."""
+def paint(
+    rng: RNG, grey: np.ndarray, white: np.ndarray, mask: np.ndarray, lesion: np.ndarray, pixel: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images [N, 4, H, W] and labels [N, H, W] from tissue fractions, brain mask [N, H, W] and lesion [3, N, H, W].
+
+    The lesion's fields are in mm (see `Lesion`); `pixel` is the pixel size in mm.
+    """
     core, necrosis, oedema = lesion
     inside = {"necrosis": soft(necrosis, pixel)}
     inside["enhancing"] = soft(core, pixel) - inside["necrosis"]
@@ -306,7 +320,7 @@ def paint(rng: RNG, grey, white, mask, lesion, pixel) -> tuple[np.ndarray, np.nd
 
 
 def labels_of(inside: dict[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
-    """A pixel belongs to the lesion part that fills more than half of it, among pixels of the brain."""
+    """Labels uint8 [N, H, W]: the largest lesion part where the lesion fills more than half of a pixel of the brain."""
     order = ("necrosis", "oedema", "enhancing")  # values 1, 2, 3 of BraTS
     stack = np.stack([inside[name] for name in order])
     labels = np.where(stack.sum(0) > 0.5, stack.argmax(0) + 1, 0)
@@ -314,12 +328,17 @@ def labels_of(inside: dict[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
 
 
 def simulate(
-    subjects: int, image_size: int = 64, slices_per_subject: int = 8, seed: int = 0, workers: int = 1, progress=None
+    subjects: int,
+    image_size: int = 64,
+    slices_per_subject: int = 8,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SliceSet:
-    """`subjects` simulated patients; `progress(done, total)` is called as they are finished.
+    """A slice set of `subjects` simulated subjects. Arguments as in `registry.load`.
 
-    0 means "all" for other sources; a simulation has no end, so it makes as many as BraTS 2020 has subjects (369), with
-    64 slices each. Raises DataError for negative numbers or images below 16 pixels.
+    0, which means "all" for other sources, stands for 369 subjects (as in BraTS 2020) and 64 slices per subject.
+    Raises DataError for negative numbers or images below 16 pixels.
     """
     subjects, slices_per_subject = (subjects or 369), (slices_per_subject or 64)
     if subjects < 1 or slices_per_subject < 1 or image_size < 16:
@@ -346,7 +365,7 @@ def simulate(
         processing={
             "simulation": "deformed ICBM 152 anatomy, grown lesion with mass effect, MR signal equations, Rician noise",
             "lesion size": f"core radius log-normal, median {CORE_RADIUS[0]:g} mm, deviation of its logarithm "
-            f"{CORE_RADIUS[1]:g}, cut at {RADIUS_LIMITS[0]:g} and {RADIUS_LIMITS[1]:g} mm",
+            f"{CORE_RADIUS[1]:g}, clipped to {RADIUS_LIMITS[0]:g} - {RADIUS_LIMITS[1]:g} mm",
             "intensity": "per subject and channel divided by the brain's 99.5th percentile, clipped, background -1",
             "slices": "axial, evenly spaced over the lesion and 5 mm beyond it",
         },

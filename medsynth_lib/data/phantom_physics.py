@@ -1,4 +1,4 @@
-"""MR signal of the phantom's tissues: the spin-echo and inversion-recovery equations, noise and bias field.
+"""MR signal of the phantom's tissues: the spin-echo and inversion-recovery equations, and Rician noise.
 
 Where the tissue values come from (T1, T2 in ms; "quoted" = read in a third party's quotation, not in the paper itself):
 - White and grey matter: 832, 79 and 1331, 110 at 3 T (Wansapura et al. 1999, JMRI 9:531; quoted). They lie low in the
@@ -30,6 +30,7 @@ class Tissue:
 
 
 def without_uptake(t1: float, t2: float, pd: float) -> Tissue:
+    """A tissue that takes up no contrast agent; T1 and T2 in seconds, proton density relative to water."""
     return Tissue(t1, t2, pd, t1)
 
 
@@ -56,13 +57,14 @@ def spin_echo(t1: float, t2: float, pd: float, tr: float, te: float) -> float:
 def inversion_recovery(t1: float, t2: float, pd: float, tr: float, te: float, ti: float) -> float:
     """PD |1 - 2 exp(-TI / T1) + exp(-TR / T1)| exp(-TE / T2): magnitude of an inversion-recovery spin echo.
 
-    With TI = T1 ln 2 (for long TR) a tissue vanishes: FLAIR chooses it so that CSF does.
+    At TI = T1 ln 2 (for long TR) the signal of a tissue is zero; FLAIR uses the TI at which that of CSF is. Times in
+    seconds.
     """
     return pd * np.abs(1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)
 
 
 def signal(tissue: Tissue, channel: str) -> float:
-    """Noise-free signal of one tissue in one channel."""
+    """Noise-free signal of one tissue in one channel (one of CHANNELS)."""
     t1 = tissue.t1_contrast if channel == "T1ce" else tissue.t1
     if channel in SPIN_ECHO:
         return spin_echo(t1, tissue.t2, tissue.pd, *SPIN_ECHO[channel])
@@ -70,12 +72,12 @@ def signal(tissue: Tissue, channel: str) -> float:
 
 
 def vary(tissue: Tissue, rng: np.random.Generator, share: float = 0.03) -> Tissue:
-    """The same tissue in another person: each parameter times 1 + N(0, share)."""
+    """The same tissue in another subject: each parameter is multiplied by 1 + N(0, share^2)."""
     f1, f2, f3 = 1 + share * rng.standard_normal(3)
     return replace(tissue, t1=tissue.t1 * f1, t2=tissue.t2 * f2, pd=tissue.pd * f3, t1_contrast=tissue.t1_contrast * f1)
 
 
 def rician(signal: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """|signal + complex Gaussian noise|: the noise of a magnitude image (Gudbjartsson & Patz 1995)."""
+    """|signal + complex Gaussian noise of deviation sigma|: a magnitude image (Gudbjartsson & Patz 1995)."""
     real = signal + sigma * rng.standard_normal(signal.shape, dtype=np.float32)
     return np.hypot(real, sigma * rng.standard_normal(signal.shape, dtype=np.float32))

@@ -1,7 +1,7 @@
-"""From a volume of any scanner to slices of one size and one scale: the steps that every source shares.
+"""From a volume of any scanner to slices of one size and one intensity scale: the steps shared by all sources.
 
-Order per volume: read and orient, scale intensities, cut axial slices, pick slices, then pad and resample in
-one interpolation. A source supplies only `read(case) -> Cut`; `stack_cases` does the rest.
+Order per volume: read and orient, scale intensities, cut into axial slices, select slices, then pad and resample in
+one interpolation. A source supplies only `read(case) -> AxialVolume`; `stack_cases` does the rest.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ INTENSITY_ALL = (
     "per volume and per channel: 0.5-99.5 percentile of all voxels to [-1, 1], clipped; "
     "no constant is shared between subjects"
 )
-ORIENTATION = "axial slices of the volume turned to RAS, anterior up, patient's right on the left (radiological view)"
+ORIENTATION = "axial slices of the volume in RAS order, anterior up, patient's right on the left (radiological view)"
 GEOMETRY = (
     "padded with background to a square, then images resampled by antialiased linear interpolation and labels by "
     "the same interpolation per label followed by argmax"
 )
-SLICES_BRAIN = "slices with more than 15 % brain pixels (Akbar et al. 2024), evenly spread over them"
+SLICES_BRAIN = "slices with more than 15 % brain pixels (Akbar et al. 2024), evenly spaced among them"
 
 READ_ERRORS = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 
 
 @dataclass(frozen=True)
-class Cut:
+class AxialVolume:
     """One volume cut into axial slices at its own resolution.
 
     images   float32 [Z, C, H, W] in [-1, 1]
     labels   uint8 [Z, H, W] or None
-    keep     positions of the slices that satisfy the slice rule, ascending
+    keep     indices of the slices that satisfy the slice rule, ascending
     spacing  (row, column) pixel size in mm
     """
 
@@ -60,7 +60,7 @@ class Cut:
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Voxels [X, Y, Z] or [X, Y, Z, C] in RAS order and the voxel size in mm.
+    """Voxels [X, Y, Z] or [X, Y, Z, C] in RAS order and the voxel size (x, y, z) in mm.
 
     Raises DataError naming the file when it is missing, corrupt, or holds NaN or infinite values.
     """
@@ -69,7 +69,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         raise DataError(f"{path} is missing; copy it again from the source.")
     try:
         image = nib.load(path)
-        if len(image.shape) == 2:  # a single slice: give it the third axis that the affine speaks of
+        if len(image.shape) == 2:  # a single slice: add the third axis that its affine has
             image = nib.Nifti1Image(np.asanyarray(image.dataobj)[..., None], image.affine)
         image = nib.as_closest_canonical(image)
         voxels = np.asanyarray(image.dataobj)
@@ -88,7 +88,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
 
 
 def map_labels(voxels: np.ndarray, mapping: dict[int, int], path: Path) -> np.ndarray:
-    """Label values renamed by `mapping`, uint8; DataError naming the file for a value not in it."""
+    """Label values replaced by `mapping`, uint8 of the same shape; DataError naming the file for an unknown value."""
     values = np.unique(voxels)
     unknown = [float(v) for v in values if float(v) not in mapping]
     if unknown:
@@ -101,15 +101,16 @@ def map_labels(voxels: np.ndarray, mapping: dict[int, int], path: Path) -> np.nd
 
 
 def scale_intensity(image: np.ndarray, foreground: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """[C, ...] on any scale to float32 in [-1, 1], per channel; where `foreground` [...] is False: -1.
+    """Channels [C, ...] mapped from the percentiles of their foreground to [-1, 1], clipped: float32 [C, ...].
 
-    Raises DataError with the channel's entry of `names` (its file) when a channel is constant.
+    Pixels where `foreground` [...] is False become -1. `names` [C] are for messages, such as the channel's file.
+    Raises DataError when a channel is constant.
     """
     out = np.full(image.shape, -1.0, dtype=np.float32)
     for channel, scaled, name in zip(image, out, names, strict=True):
         values = channel[foreground].astype(np.float32)
         low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 0.0)
-        if low == high and values.size:  # nearly all voxels equal: the percentiles see only those
+        if low == high and values.size:  # nearly all voxels are equal, so both percentiles are that value
             low, high = float(values.min()), float(values.max())
         if not high > low:
             raise DataError(f"{name} is constant (every voxel is {low:g}); replace it or leave it out.")
@@ -118,26 +119,26 @@ def scale_intensity(image: np.ndarray, foreground: np.ndarray, names: Sequence[s
 
 
 def to_axial(volume: np.ndarray) -> np.ndarray:
-    """[..., X, Y, Z] in RAS order to [Z, ..., H, W]: anterior up, patient's right on the left."""
+    """[..., X, Y, Z] in RAS order as slices [Z, ..., H, W]: anterior up, patient's right on the left."""
     # x grows towards the patient's right and y towards the front, so rows run along -y and columns along -x.
     return np.moveaxis(np.flip(np.swapaxes(volume, -3, -2), axis=(-3, -2)), -1, 0)
 
 
 def from_axial(slices: np.ndarray) -> np.ndarray:
-    """The way back: [Z, ..., H, W] to [..., X, Y, Z] in RAS order."""
+    """The inverse of `to_axial`: slices [Z, ..., H, W] as a volume [..., X, Y, Z] in RAS order."""
     return np.swapaxes(np.flip(np.moveaxis(slices, 0, -1), axis=(-3, -2)), -3, -2)
 
 
 def brain_slices(foreground: np.ndarray, minimum: float = MINIMUM_BRAIN) -> np.ndarray:
-    """Positions of the slices [Z, H, W] of which more than the fraction `minimum` is foreground."""
+    """Indices of the slices of which more than the fraction `minimum` is foreground; `foreground` bool [Z, H, W]."""
     return np.flatnonzero(foreground.mean(axis=(1, 2)) > minimum)
 
 
-def spread(positions: Sequence | np.ndarray, maximum: int) -> list:
-    """At most `maximum` of the positions, evenly spread over them; all when `maximum` is 0."""
-    n = len(positions)
+def evenly_spaced(items: Sequence | np.ndarray, maximum: int) -> list:
+    """At most `maximum` of the items, at evenly spaced indices; all when `maximum` is 0."""
+    n = len(items)
     k = n if maximum == 0 else min(n, maximum)
-    return [positions[int((i + 0.5) * n / k)] for i in range(k)]
+    return [items[int((i + 0.5) * n / k)] for i in range(k)]
 
 
 def choose_subjects(subjects: Sequence[str], maximum: int, seed: int) -> list[str]:
@@ -149,7 +150,7 @@ def choose_subjects(subjects: Sequence[str], maximum: int, seed: int) -> list[st
 
 
 def field_of_view(paths: Sequence[Path]) -> float:
-    """Largest in-plane extent in mm over NIfTI files (headers only): one field gives one spacing to all subjects."""
+    """Largest in-plane extent in mm over NIfTI files (from their headers); it gives all subjects one pixel spacing."""
     largest = 0.0
     for path in paths:
         try:
@@ -169,9 +170,10 @@ def fit_square(
     spacing: tuple[float, float],
     field: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Pad [N, C, H, W] (and labels [N, H, W]) to a square of `field` mm and resample it to `size` pixels.
+    """Pad images [N, C, H, W] and labels [N, H, W] to a square of `field` mm and resample it to `size` x `size` pixels.
 
-    Pixels that are not square in mm become square in the same single interpolation. `field` None: the longer side.
+    spacing  (row, column) pixel size in mm; pixels that are not square become square in the same interpolation
+    field    side of the square in mm, by default and at least the longer side of the image
     Returns images, labels and the new pixel spacing in mm.
     """
     height, width = images.shape[2:]
@@ -181,12 +183,12 @@ def fit_square(
     border = ((top, rows - height - top), (left, columns - width - left))
     padded = np.pad(images, ((0, 0), (0, 0), *border), constant_values=-1.0)
     out = np.clip(_resample(padded, size), -1, 1)
-    out[out < -0.99999] = -1  # rounding in the interpolation: background stays exactly -1
+    out[out < -0.99999] = -1  # background stays exactly -1 in spite of rounding
     if labels is None:
         return out, None, field / size
     padded = np.pad(labels, ((0, 0), *border))
     values = np.unique(padded)
-    # One soft map per label; the largest wins, so no value can appear that was not there.
+    # Each label is resampled as a map of its own and the largest one chosen, so that no new label value can appear.
     soft = _resample((padded[:, None] == values[:, None, None]).astype(np.float32), size)
     return out, values[soft.argmax(axis=1)].astype(np.uint8), field / size
 
@@ -200,7 +202,7 @@ def _resample(x: np.ndarray, size: int) -> np.ndarray:
 
 def stack_cases(
     cases: Sequence[tuple[str, object]],
-    read: Callable[[object], Cut],
+    read: Callable[[object], AxialVolume],
     *,
     image_size: int,
     slices_per_subject: int,
@@ -208,26 +210,31 @@ def stack_cases(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict:
-    """Read, pick and resample every case (subject, what `read` wants); the arrays of a SliceSet by name.
+    """Read all cases, select and resample their slices: the arrays of a SliceSet and its "spacing", by name.
 
-    A subject with several volumes shares `slices_per_subject` among them, and its levels count on from one volume
-    to the next. `progress(done, total)` is called after each case.
+    cases               (subject, argument of `read`) per volume
+    image_size          pixels along each side
+    slices_per_subject  divided among the volumes of a subject, whose slice levels are numbered consecutively; 0 = all
+    field               see `fit_square`
+    workers             volumes read at the same time
+    progress            called as progress(done, total) after each case
+    Raises DataError when no slice is left, or when volumes differ in their number of channels.
     """
     files: dict[str, list] = {}
     for subject, case in cases:
         files.setdefault(subject, []).append(case)
     jobs = []
     for subject, own in sorted(files.items()):
-        own = spread(own, slices_per_subject)
+        own = evenly_spaced(own, slices_per_subject)
         jobs += [(subject, case, max(slices_per_subject // len(own), slices_per_subject > 0)) for case in own]
 
     def work(job):
-        cut = read(job[1])
-        keep = np.array(spread(cut.keep, job[2]), dtype=np.int64)
+        volume = read(job[1])
+        keep = np.array(evenly_spaced(volume.keep, job[2]), dtype=np.int64)
         if len(keep) == 0:
             return None
-        labels = None if cut.labels is None else cut.labels[keep]
-        return *fit_square(cut.images[keep], labels, image_size, cut.spacing, field), keep, len(cut.images)
+        labels = None if volume.labels is None else volume.labels[keep]
+        return *fit_square(volume.images[keep], labels, image_size, volume.spacing, field), keep, len(volume.images)
 
     parts: dict[str, list] = {"images": [], "labels": [], "subjects": [], "levels": [], "spacing": []}
     first_level = dict.fromkeys(files, 0)
@@ -236,12 +243,12 @@ def stack_cases(
             if progress:
                 progress(done, len(jobs))
             if result is None:
-                warnings.warn(f"{subject}: no slice satisfies the slice rule; left out.", stacklevel=2)
+                warnings.warn(f"{subject}: no slice satisfies the slice rule; the volume is left out.", stacklevel=2)
                 continue
             images, labels, spacing, keep, depth = result
             if parts["images"] and images.shape[1] != parts["images"][0].shape[1]:
                 raise DataError(
-                    f"{case} has {images.shape[1]} channels, files before it {parts['images'][0].shape[1]}."
+                    f"{case} has {images.shape[1]} channels, the files before it {parts['images'][0].shape[1]}."
                 )
             values = (images, labels, [subject] * len(keep), keep + first_level[subject], spacing)
             for name, value in zip(parts, values, strict=True):

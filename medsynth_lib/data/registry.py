@@ -1,4 +1,4 @@
-"""From the word a user gives for `data` to a SliceSet: the list of all sources."""
+"""The list of all data sources: from the text that a user gives for `data` to a SliceSet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .slices import DataError, SliceSet
 
-# name -> whether a folder follows after a colon. Sources are imported when used, so that the phantom needs no MONAI.
+# name -> whether a colon and a folder follow it. Sources are imported when used, so that the phantom needs no MONAI.
 KNOWN = {
     "phantom": False,
     "hippocampus": False,
@@ -22,7 +22,7 @@ KNOWN = {
 
 
 def known_sources() -> list[str]:
-    """What `data` may be, as a user writes it."""
+    """The values that `data` may have, as a user writes them."""
     return [f"{name}:PATH" if needs_path else name for name, needs_path in KNOWN.items()]
 
 
@@ -36,9 +36,9 @@ def data_root() -> Path:
 
 
 def check(data: str) -> tuple[str, Path | None]:
-    """`data` taken apart into the name of the source and its folder (None where it needs none).
+    """`data` split into the name of the source and its folder (None for a source without one).
 
-    Raises DataError with the known sources for an unknown word, or when the folder is missing.
+    Raises DataError for an unknown source, listing the known ones, or when the folder is missing.
     """
     name, _, text = str(data).strip().partition(":")
     name = name.lower()
@@ -55,7 +55,7 @@ def check(data: str) -> tuple[str, Path | None]:
 
 
 def key(data: str) -> str:
-    """A folder name for results on `data`: "phantom", or "brats-<last folder>-<6 hex of the absolute path>"."""
+    """Folder name of results on `data`: "phantom", or "brats-<last folder>-<6 hex digits of the path's sha256>"."""
     name, path = check(data)
     if path is None:
         return name
@@ -75,9 +75,10 @@ def load(
 ) -> SliceSet:
     """The slices of any source, `image_size` x `image_size` pixels.
 
-    subjects            at most so many, a subset seeded by `seed`; 0 = all
-    slices_per_subject  at most so many, evenly spread over those that satisfy the source's slice rule; 0 = all
-    workers             volumes read side by side
+    data                the source, as in `known_sources`
+    subjects            largest number of subjects, a random subset seeded by `seed`; 0 = all
+    slices_per_subject  largest number of slices, evenly spaced among those that satisfy the slice rule; 0 = all
+    workers             volumes read at the same time
     progress            called as progress(done, total)
     """
     name, path = check(data)

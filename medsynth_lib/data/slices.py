@@ -1,10 +1,11 @@
-"""The one data shape: labelled 2-D slices that know their subjects, and the split by subject."""
+"""The data structure of the whole library, labelled 2-D slices with their subjects, and the split by subject."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -17,18 +18,18 @@ PARTS = ("gen_train", "holdout", "test")
 
 
 class DataError(ValueError):
-    """Bad input data: one sentence that names the file or field, the reason and the mend."""
+    """Invalid input data; the message names the file or field, the reason and the fix."""
 
 
 @dataclass(frozen=True)
 class SliceSet:
-    """A set of 2-D slices with everything a generator, a segmenter or a metric needs to know.
+    """A set of 2-D slices with the metadata that generators, segmenters and metrics need.
 
     images      float32 [N, C, H, W] in [-1, 1]
-    subjects    str [N], the patient (or simulated patient) each slice stems from
+    subjects    str [N], the (real or simulated) subject of each slice
     labels      uint8 [N, H, W] with 0 = background, or None
     classes     int64 [N], one class per image, or None
-    levels      int64 [N], position of the slice in its volume (used to stack slices again)
+    levels      int64 [N], position of the slice in its volume
     channels    C names, e.g. ("T1", "T1ce", "T2", "FLAIR")
     label_names one name per label value, background first; () without labels
     class_names one name per class value; () without classes
@@ -51,7 +52,7 @@ class SliceSet:
     licence: str = ""
     intended_use: str = ""
     processing: dict[str, str] = field(default_factory=dict)
-    _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # as it was stored, see `load`
+    _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # the stored hash, see `load`
 
     def __post_init__(self):
         n = len(self.images)
@@ -109,21 +110,22 @@ class SliceSet:
         return self.images.shape[-1]
 
     def unique_subjects(self) -> list[str]:
+        """The different subjects [S], sorted."""
         return sorted(set(self.subjects.tolist()))
 
-    def select(self, index) -> SliceSet:
-        """The slices at `index` (a boolean mask [N], or positions)."""
+    def select(self, index: np.ndarray | slice) -> SliceSet:
+        """The slices at `index`: a boolean mask [N], integer indices or a Python slice."""
         picked = {k: getattr(self, k)[index] for k in (*ARRAYS, "subjects", "levels") if getattr(self, k) is not None}
         return replace(self, **picked)
 
-    def of_subjects(self, subjects) -> SliceSet:
+    def of_subjects(self, subjects: Iterable[str]) -> SliceSet:
         """All slices of the named subjects, in stored order."""
         return self.select(np.isin(self.subjects, np.asarray(list(subjects), dtype=str)))
 
     def hash(self) -> str:
-        """sha256 (16 hex digits) of pixels, labels, classes, subjects and levels.
+        """The first 16 hex digits of the sha256 of pixels, labels, classes, subjects and slice levels.
 
-        A set that was loaded knows the stored one: its arrays are not for writing.
+        A loaded set returns its stored hash, so its arrays must not be changed.
         """
         return self._hash or self._digest()
 
@@ -138,7 +140,7 @@ class SliceSet:
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict:
-        """Counts and balance, ready for print or JSON."""
+        """Numbers of slices, subjects, labels and classes, ready to print or to write as JSON."""
         out = {
             "source": self.source,
             "slices": len(self),
@@ -160,17 +162,17 @@ class SliceSet:
         return out
 
     def save(self, folder: Path) -> Path:
-        """Write the set (see `stored`); the folder appears whole or not at all."""
+        """Write the set to `folder` (format: see `stored`) and return it; an interrupted call leaves no such folder."""
         folder = Path(folder)
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        return self.save_around(part, folder)
+        return self.save_remaining(part, folder)
 
-    def save_around(self, part: Path, folder: Path, there: tuple[str, ...] = ()) -> Path:
-        """Complete `part`, in which the arrays named in `there` lie as `.npy` already, and rename it to `folder`."""
+    def save_remaining(self, part: Path, folder: Path, written: tuple[str, ...] = ()) -> Path:
+        """Write to `part` all but the arrays named in `written`, which are there as `.npy`; rename it to `folder`."""
         for name in ARRAYS:
-            if getattr(self, name) is not None and name not in there:
+            if getattr(self, name) is not None and name not in written:
                 np.save(part / f"{name}.npy", getattr(self, name))
         skip = {*ARRAYS, "subjects", "levels", "_hash"}
         meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
@@ -188,31 +190,30 @@ class SliceSet:
         if not (folder / stored.RECORD).is_file():
             raise DataError(f"{folder} holds no dataset.json; run the notebook that writes this slice set first.")
         try:
-            content, known = stored.read(folder)
+            content, stored_hash = stored.read(folder)
             slices = cls(**content)
         except DataError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is not a readable slice set ({error}); delete it and make it again.") from error
-        object.__setattr__(slices, "_hash", known)
+        object.__setattr__(slices, "_hash", stored_hash)
         return slices
 
 
 def hash_of(folder: Path) -> str:
-    """`SliceSet.load(folder).hash()`, from the folder's record alone while its files are as they were saved."""
+    """`SliceSet.load(folder).hash()`, without reading the arrays if their files are unchanged since they were saved."""
     return stored.stored_hash(Path(folder)) or SliceSet.load(folder).hash()
 
 
 def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
-    """Both sets as one (same channels, labels and size); metadata are those of `first`."""
+    """Both sets as one, with the metadata of `first`; DataError unless channels, labels, classes and size agree."""
     kinds = [
         (s.channels, s.label_names, s.class_names, s.size, [getattr(s, a) is None for a in ARRAYS])
         for s in (first, second)
     ]
     if kinds[0] != kinds[1]:
         raise DataError(
-            f"{first.source} and {second.source} differ in channels, labels, classes or size; only like sets can be "
-            "joined."
+            f"{first.source} and {second.source} differ in channels, labels, classes or size; make them agree first."
         )
     joined = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
@@ -224,7 +225,14 @@ def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
 
 @dataclass(frozen=True)
 class Split:
-    """Subject ids of the three parts. `test` subjects are real and touch nothing but the last measurement."""
+    """Subject ids of the three parts of a data set.
+
+    gen_train         train generators and segmenters
+    holdout           real reference of all metrics, and of checkpoint selection
+    test              used only for the final evaluation of segmenters
+    seed              of the random split
+    duplicate_images  number of images that repeat an earlier one bit by bit
+    """
 
     gen_train: tuple[str, ...]
     holdout: tuple[str, ...]
@@ -233,6 +241,7 @@ class Split:
     duplicate_images: int = 0
 
     def hash(self) -> str:
+        """The first 16 hex digits of the sha256 of the subjects in each part."""
         text = json.dumps([sorted(getattr(self, part)) for part in PARTS])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -243,13 +252,14 @@ class Split:
         return slices.of_subjects(getattr(self, name))
 
     def save(self, path: Path) -> None:
+        """Write the split and its hash as JSON."""
         record = {part: list(getattr(self, part)) for part in PARTS}
         record |= {"seed": self.seed, "duplicate_images": self.duplicate_images, "hash": self.hash()}
         Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Split:
-        """Read a split; DataError when the file was edited so that its hash no longer fits."""
+        """Read a split; DataError when the file is unreadable or its hash shows that it was edited."""
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = {part: tuple(record[part]) for part in PARTS}
@@ -262,13 +272,13 @@ class Split:
 
 
 def split_subjects(slices: SliceSet, seed: int, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
-    """Split by subject, once, before anything is trained.
+    """A random split of the subjects into the fractions of (gen_train, holdout, test).
 
-    Subjects that share a bit-identical image are tied together, so that the same picture never stands on
-    both sides; how many images are such repeats is kept in `duplicate_images`.
-    Raises DataError when there are fewer than three independent groups of subjects.
+    Subjects that share a bit-identical image go into the same part, so that no image occurs in two parts;
+    `duplicate_images` counts the repeated images. Raises DataError when there are fewer than three independent groups
+    of subjects.
     """
-    groups, duplicates = _tied_subjects(slices)
+    groups, duplicates = _linked_subjects(slices)
     if len(groups) < 3:
         raise DataError(
             f"{slices.source}: {len(groups)} independent subject(s), but gen_train, holdout and test need at least "
@@ -284,7 +294,7 @@ def split_subjects(slices: SliceSet, seed: int, fractions: tuple[float, float, f
     return Split(*names, seed=seed, duplicate_images=duplicates)
 
 
-def _tied_subjects(slices: SliceSet) -> tuple[list[list[str]], int]:
+def _linked_subjects(slices: SliceSet) -> tuple[list[list[str]], int]:
     """Groups of subjects connected by identical images, and the number of repeated images."""
     parent = {s: s for s in slices.unique_subjects()}
 
@@ -296,7 +306,7 @@ def _tied_subjects(slices: SliceSet) -> tuple[list[list[str]], int]:
     first_owner: dict[bytes, str] = {}
     duplicates = 0
     for image, subject in zip(slices.images, slices.subjects.tolist(), strict=True):
-        # A constant image (an empty slice) says nothing about who it shows.
+        # Constant images (empty slices) are equal between subjects without being duplicates.
         if image.min() == image.max():
             continue
         key = hashlib.sha256(np.ascontiguousarray(image).data).digest()

@@ -1,7 +1,7 @@
-"""A slice set as a folder: `.npy` arrays, `slices.csv` and, last, `dataset.json` with the hash of all of them.
+"""A slice set as a folder: `.npy` arrays, `slices.csv` and, written last, `dataset.json` with the hash of all of them.
 
-Beside the hash stand size and time of every file it was taken of. While these are unchanged the hash holds without
-reading a pixel; once a file was written to, or the folder copied without its times, it has to be computed again.
+`dataset.json` also records size and modification time of every hashed file. While these are unchanged the stored hash
+is valid and no pixel has to be read; after a file was written, or copied without its time, the hash is computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RECORD, ROWS = "dataset.json", "slices.csv"
 
 
 def describe(folder: Path, subjects: list[str], levels: list[int], meta: dict, digest: str) -> None:
-    """Add rows, metadata and the hash `digest` to the folder, in which the arrays lie already."""
+    """Write `slices.csv` (subjects, slice levels) and `dataset.json` (`meta`, hash `digest`) to the arrays' folder."""
     with open(folder / ROWS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["subject", "level"])
@@ -28,15 +28,15 @@ def describe(folder: Path, subjects: list[str], levels: list[int], meta: dict, d
 
 
 def read(folder: Path) -> tuple[dict, str | None]:
-    """The arguments of a SliceSet, arrays memory-mapped, and its hash as `stored_hash` tells it.
+    """The arguments of a SliceSet with memory-mapped arrays, and the result of `stored_hash`.
 
     Raises OSError, ValueError, KeyError or TypeError for a damaged folder.
     """
     meta = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     with open(folder / ROWS, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    there = {name: folder / f"{name}.npy" for name in ARRAYS if (folder / f"{name}.npy").is_file()}
-    arrays = {name: np.load(path, mmap_mode="c", allow_pickle=False) for name, path in there.items()}
+    paths = {name: folder / f"{name}.npy" for name in ARRAYS if (folder / f"{name}.npy").is_file()}
+    arrays = {name: np.load(path, mmap_mode="c", allow_pickle=False) for name, path in paths.items()}
     levels = np.array([int(row["level"]) for row in rows], dtype=np.int64)
     known = stored_hash(folder, meta)
     del meta["hash"]
@@ -45,13 +45,13 @@ def read(folder: Path) -> tuple[dict, str | None]:
 
 
 def files_of(folder: Path) -> dict[str, list[int]]:
-    """{name: [bytes, nanoseconds of the last change]} of the arrays and the rows in the folder."""
-    there = [path for path in (folder / ROWS, *(folder / f"{name}.npy" for name in ARRAYS)) if path.is_file()]
-    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in there}
+    """{name: [bytes, modification time in nanoseconds]} of `slices.csv` and the arrays in the folder."""
+    paths = [path for path in (folder / ROWS, *(folder / f"{name}.npy" for name in ARRAYS)) if path.is_file()]
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
 
 
 def stored_hash(folder: Path, record: dict | None = None) -> str | None:
-    """The hash in the folder's `dataset.json` (or in `record`, as read from it); None if files changed since."""
+    """The hash in the folder's `dataset.json` (or in `record`, its content); None if a file has changed since."""
     try:
         record = record or dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -60,10 +60,10 @@ def stored_hash(folder: Path, record: dict | None = None) -> str | None:
 
 
 def put_in_place(part: Path, folder: Path) -> None:
-    """Rename `part` to `folder`; what was there goes aside first and is deleted last."""
-    aside = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
+    """Rename `part` to `folder`; a folder of that name is renamed first and deleted last."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        folder.rename(aside)
+        folder.rename(old)
     part.rename(folder)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""How good are the samples: measures with floors, the report, cards, and data sets to share."""
+"""Evaluation of samples: all metrics with their reference values, the report, model cards, and data sets to share."""

@@ -1,10 +1,11 @@
-"""Cards of a run, from its records: one per generator (Mitchell et al. 2019), one of the data (Gebru et al. 2021).
+"""Cards of a run: one per generator (model cards, Mitchell et al. 2019), one of the data (Gebru et al. 2021).
 
-Nothing is typed in by hand. What a card says in words, for people, stands in JSON beside it, for programs.
+All values come from the records of the run. Each card is written as Markdown and, for programs, as JSON.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.checkpoints import write_atomically, write_json
@@ -13,25 +14,25 @@ from .report import cell
 
 MODEL = """# Model card: {generator}
 
-Draws slices of {size} x {size} pixels ({channels}) with masks ({labels}). For teaching and research on methods.
-**Not for diagnosis, not for a decision about any person.**
+Generates slices of {size} x {size} pixels ({channels}) with masks ({labels}). For teaching and research on methods.
+**Not for diagnosis, not for decisions about any subject.**
 
-## How it was made
+## Training
 
-{parameters:,} parameters; {train_images:,} images seen, {train_unique_images:,} different ones of {people} people;
-{train_seconds:,.0f} s on {train_device}. {origin}.
+{parameters:,} parameters; trained on {train_images:,} images ({train_unique_images:,} different ones, of {subjects}
+subjects) in {train_seconds:,.0f} s on {train_device}. {origin}.
 
-## What was measured
+## Results
 
-| | this generator | to compare |
+| | this generator | for comparison |
 |---|---|---|
-| Dice of a segmenter trained on its slices alone | {dice_synthetic} | on real ones {dice_real} |
-| their ratio | {dice_ratio} | |
-| Frechet distance by wavelets, radiomics, encoder | {times_floor} | other real people: 1 |
-| coverage of held-out people | {coverage} | other real people {coverage_real} |
+| Dice of a segmenter trained on its slices only | {dice_synthetic} | on real slices {dice_real} |
+| ratio of these Dice scores | {dice_ratio} | |
+| Frechet distance / floor: wavelets, radiomics, encoder | {times_floor} | other real subjects 1 |
+| coverage of held-out subjects | {coverage} | other real subjects {coverage_real} |
 | flagged as copies by correlation | {copies} | expected {copies_expected_percent:.0f} % |
 | flagged as copies by cosine | {cosine} | expected {copies_expected_percent:.0f} % |
-| AUC of the strongest attack on membership | {attack} | members against members {control} |
+| AUC of the strongest membership attack | {attack} | members against members {control} |
 | impossible masks, % | {impossible} | real masks {impossible_real} |
 
 ## By subgroup
@@ -40,22 +41,22 @@ Draws slices of {size} x {size} pixels ({channels}) with masks ({labels}). For t
 
 ## Limits
 
-- The audit compares with the training people by two rules. Of copies planted to test it, it found: {planted}. Copies in
-  other disguises were not looked for. Few flags are no proof of anonymity; only training with differential privacy,
-  which was not used, gives a guarantee.
-- Who is rare among the training people may be drawn more rarely still: read the table above before these slices are
-  mixed into a training set. Age, sex and origin of the people are unknown here, so nothing is said of them.
-- Learned from {source} alone. For other scanners, protocols and diseases nothing was measured.
+- The audit searches for copies of training slices by correlation and by cosine. Of the copies planted to test it, it
+  found: {planted}. Other modifications of copies were not tested. A low percentage of flagged slices does not prove
+  anonymity; only training with differential privacy, which was not used, gives a guarantee.
+- Subgroups that are rare among the training subjects may be even rarer among the samples: see the table above before
+  mixing these slices into a training set. Age, sex and origin of the subjects are unknown and were not evaluated.
+- Trained on {source} only. Other scanners, protocols and diseases were not evaluated.
 """
 
 DATA = """# Data card: {source}
 
 {n:,} slices of {size} x {size} pixels ({channels}), {spacing}; labels: {labels}. {parts}.
-Split by person before anything was trained; the test people are opened by `06_segmentation` alone.
+Split by subject before any training; the test subjects are used only by `06_segmentation`.
 
-Licence: {licence}. Meant for: {intended_use}. {origin}.
+Licence: {licence}. Intended use: {intended_use}. {origin}.
 
-## What was done to the pixels
+## Processing
 
 {processing}
 
@@ -66,7 +67,7 @@ Licence: {licence}. Meant for: {intended_use}. {origin}.
 
 
 def origin(run: dict) -> str:
-    """Where the numbers come from, in one line."""
+    """Commit, profile, data, split, seed and torch version of a run (its record), in one line."""
     return (
         f"Commit {run['commit']}, profile {run['profile']}, data {run['data']} ({run['data_hash']}), split "
         f"{run['split_hash']}, seed {run['seed']}, torch {run['versions']['torch']}"
@@ -76,7 +77,7 @@ def origin(run: dict) -> str:
 def subgroup_table(groups: dict[str, dict[str, float]]) -> str:
     """{group: {column: number}} as a Markdown table."""
     if not groups:
-        return "No subgroups are known."
+        return "No subgroups are defined for these data."
     columns = list(next(iter(groups.values())))
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in groups.items():
@@ -84,12 +85,13 @@ def subgroup_table(groups: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def with_interval(percent: float, ci95) -> str:
+def with_interval(percent: float, ci95: Sequence[float]) -> str:
+    """A percentage and its interval as text, such as "1.5 % [0.4, 3.1]"."""
     return f"{percent:.1f} % [{ci95[0]:.1f}, {ci95[1]:.1f}]"
 
 
-def pictures(slices: SliceSet) -> dict[str, object]:
-    """What both kinds of card say of slices."""
+def format_of(slices: SliceSet) -> dict[str, object]:
+    """Size, channels and labels of a set, for both kinds of card."""
     return {
         "size": slices.size,
         "channels": ", ".join(slices.channels),
@@ -98,18 +100,23 @@ def pictures(slices: SliceSet) -> dict[str, object]:
 
 
 def model_card(record: dict, run: dict, training: SliceSet, groups: dict) -> str:
-    """The card of one generator, from its line of report.json, the record of the run and its subgroups."""
-    variety, control = record["diversity"], record["membership_control"]
+    """The card of one generator, as Markdown.
+
+    record  the generator's entry in report.json (`report.generator_record`)
+    run     the record of the run
+    groups  {subgroup: {column: value}}, see `anatomy.subgroups`
+    """
+    diversity, control = record["diversity"], record["membership_control"]
     dice = {name: cell(record[name], "interval") for name in ("dice_real", "dice_synthetic", "dice_ratio")}
     spaces = [f"{record[f'times_floor_{space}']:.1f}" for space in record["distances"]]
     masks = {f"impossible{of}": cell(record["masks"].get(f"impossible_percent{of}"), "{:.1f}") for of in ("", "_real")}
     return MODEL.format(
-        **{**record, **dice, **masks, **pictures(training), "subgroups": subgroup_table(groups)},
-        people=run["subjects"]["gen_train"],
+        **{**record, **dice, **masks, **format_of(training), "subgroups": subgroup_table(groups)},
+        subjects=run["subjects"]["gen_train"],
         origin=origin(run),
         times_floor=", ".join(spaces),
-        coverage=f"{variety['synthetic']['coverage']:.2f}",
-        coverage_real=f"{variety['real']['coverage']:.2f}",
+        coverage=f"{diversity['synthetic']['coverage']:.2f}",
+        coverage_real=f"{diversity['real']['coverage']:.2f}",
         copies=with_interval(record["copies_flagged_percent"], record["copies_ci95"]),
         cosine=with_interval(record["cosine_flagged_percent"], record["cosine_ci95"]),
         attack=cell(record["membership_auc"], "interval"),
@@ -120,14 +127,14 @@ def model_card(record: dict, run: dict, training: SliceSet, groups: dict) -> str
 
 
 def data_card(slices: SliceSet, run: dict, groups: dict) -> str:
-    """The card of the run's data."""
-    people = [f"{run['subjects'][part]} people in {part}" for part in PARTS]
+    """The card of a run's data, as Markdown; arguments as in `model_card`."""
+    parts = [f"{run['subjects'][part]} subjects in {part}" for part in PARTS]
     return DATA.format(
-        **pictures(slices),
+        **format_of(slices),
         n=len(slices),
         source=slices.source,
         spacing=" x ".join(f"{x:g}" for x in slices.spacing) + " mm per pixel",
-        parts=", ".join(people),
+        parts=", ".join(parts),
         licence=slices.licence or "not stated",
         intended_use=slices.intended_use or "not stated",
         origin=origin(run),
@@ -137,7 +144,7 @@ def data_card(slices: SliceSet, run: dict, groups: dict) -> str:
 
 
 def write(folder: Path, name: str, text: str, record: dict) -> Path:
-    """NAME.md and NAME.json in `folder`; the path of the first."""
+    """Write `text` to NAME.md and `record` to NAME.json in `folder`; returns the path of the Markdown file."""
     path = Path(folder) / f"{name}.md"
     write_json(path.with_suffix(".json"), record)
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))

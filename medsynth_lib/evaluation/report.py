@@ -1,9 +1,10 @@
-"""All metrics.json of a run -> one record per generator (report.json), one table. Notebook 07 writes and shows it."""
+"""The report of a run, written by notebook 07: one record per generator from all metrics.json, and a table of them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..core.checkpoints import write_json
 from ..data import registry
@@ -32,47 +33,46 @@ COLUMNS = (
 
 
 class ReportError(RuntimeError):
-    """A result that a notebook needs is missing or stems from other data; the sentence says which notebook to run."""
+    """A required result is missing or was computed from other data; the message says which notebook to run."""
 
 
 def trained_generators(run: Run, names: tuple[str, ...] | None = None) -> dict[str, dict]:
-    """metrics.json of every generator of this run, in its notebook's folder or one below: {name: metrics + "folder"}.
+    """{generator: its metrics.json and its "folder"} of all generators of the run, or of `names`.
 
-    With `names`, of these only. Raises ReportError when there is none, when one of them is missing, when one was made
-    from other data or another split than the run's, or when it tells of other samples or weights than lie beside it.
+    Raises ReportError when there is none or one of `names` is missing, when a generator was trained on other data or
+    another split than the run's, and when its samples or weights are not those described in metrics.json.
     """
     found = generators_in(run.root)
     for name in names or ():
         if name not in found:
             raise ReportError(f"{run.root} holds no samples of {name!r}; known: {', '.join(found)}. Train it first.")
     found = {name: metrics for name, metrics in found.items() if names is None or name in names}
-    now = run.data_hashes()
+    hashes = run.data_hashes()
     for metrics in found.values():
-        refuse_other_data(metrics["folder"], metrics, now)
+        refuse_other_data(metrics["folder"], metrics, hashes)
         refuse_other_samples(metrics)
     return found
 
 
-def refuse_other_data(folder: Path, metrics: dict, now: dict[str, str]) -> None:
-    """ReportError when a result was made from other slices or another split than the run's `now` (its data_hashes)."""
-    if any(metrics["run"][key] != value for key, value in now.items()):
+def refuse_other_data(folder: Path, metrics: dict, hashes: dict[str, str]) -> None:
+    """Raises ReportError when `metrics` were computed from other data or another split than that of `hashes`.
+
+    hashes  data_hashes() of the run; folder  for the message
+    """
+    if any(metrics["run"][key] != value for key, value in hashes.items()):
         raise ReportError(f"{folder} was made from other data than 00_data holds now; run it again.")
 
 
 def refuse_other_samples(metrics: dict) -> None:
-    """ReportError when samples or weights in the generator's folder are not those of which its metrics.json tells."""
+    """Raises ReportError when samples or weights in metrics["folder"] are not those described in its metrics.json."""
     if not still_fits(metrics["folder"], metrics):
         raise ReportError(
-            f"{metrics['folder']} was trained or sampled anew by a run that did not reach its end; run its notebook "
-            "again."
+            f"{metrics['folder']} was trained or sampled again by a run that did not finish; run its notebook again."
         )
 
 
 def generators_in(folder: Path) -> dict[str, dict]:
-    """metrics.json of every generator below a run's folder: {name: metrics + "folder"}; ReportError for none.
-
-    What `trained_generators` returns, without its look at data, samples and weights.
-    """
+    """`trained_generators` of a run's folder, without checks of data, samples and weights; ReportError for none."""
     found = {}
     for path in sorted([*folder.glob(f"*/{METRICS}"), *folder.glob(f"*/*/{METRICS}")]):
         metrics = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def generators_in(folder: Path) -> dict[str, dict]:
 
 
 def notebook_metrics(run: Run, notebook: str) -> dict:
-    """metrics.json of one notebook; ReportError when it has not finished, or was made from other data."""
+    """metrics.json of a notebook; ReportError when it is missing or was computed from other data."""
     path = run.path(notebook) / METRICS
     if not path.is_file():
         raise ReportError(f"{path} is missing; run {notebook} first.")
@@ -93,16 +93,21 @@ def notebook_metrics(run: Run, notebook: str) -> dict:
     return metrics
 
 
-def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: dict, controls: dict) -> dict:
-    """One line of the report from what the notebooks measured.
+def generator_record(metrics: dict, dice: dict | None, evaluation: dict, attacks: dict, controls: dict) -> dict:
+    """The record of one generator in report.json.
 
-    dice      None where the data have no masks
-    judged    what `judging.Judge.report` found; attacks: {name: what `membership.attack` found}
-    controls  "planted_copies_found_percent", "negative_control_percent": of the audit itself
-    "distance" and "distance_floor" are the Frechet distances in radiomics; "membership_auc" is the strongest attack's.
+    metrics     its metrics.json
+    dice        Dice scores with intervals, by "dice_real", "dice_synthetic", "dice_both", "dice_ratio"; None without
+                masks
+    evaluation  result of `Evaluator.report`
+    attacks     {name: result of `membership.attack`}
+    controls    tests of the copy audit: "planted_copies_found_percent", "negative_control_percent"
+    In the record, "distance" and "distance_floor" are Frechet distances of radiomics, "membership_auc" is that of the
+    strongest attack.
     """
     training, dice = metrics["training"], dice or {}
-    distances, correlation, cosine = judged["distances"], judged["correlation"], judged["cosine"]
+    distances, correlation, cosine = evaluation["distances"], evaluation["correlation"], evaluation["cosine"]
+    diversity = evaluation["diversity"]
     strongest = max(attacks.values(), key=lambda found: found["auc"])
     return {
         "generator": metrics["generator"],
@@ -118,17 +123,17 @@ def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: di
         "distances": distances,
         **{f"times_floor_{name}": d["distance"] / d["distance_floor"] for name, d in distances.items()},
         **{key: distances["radiomics"][key] for key in ("distance", "distance_floor")},
-        "diversity": judged["variety"],
-        "coverage_ratio": judged["variety"]["synthetic"]["coverage"] / judged["variety"]["real"]["coverage"],
-        "anatomy": judged["anatomy"],
-        "subgroups": judged["subgroups"],
+        "diversity": diversity,
+        "coverage_ratio": diversity["synthetic"]["coverage"] / diversity["real"]["coverage"],
+        "anatomy": evaluation["anatomy"],
+        "subgroups": evaluation["subgroups"],
         "copies_flagged_percent": correlation["smooth"]["percent"],
         "copies_ci95": correlation["smooth"]["ci95"],
         "copies_flagged_percent_plain_null": correlation["plain"]["percent"],
         "copies_expected_percent": correlation["expected_percent"],
         "cosine_flagged_percent": cosine["percent"],
         "cosine_ci95": cosine["ci95"],
-        "scores": judged["scores"],
+        "scores": evaluation["scores"],
         "membership": attacks,
         "membership_auc": {"mean": strongest["auc"], "ci95": strongest["auc_ci95"]},
         "membership_control": strongest["control_auc_95"],
@@ -138,19 +143,20 @@ def generator_record(metrics: dict, dice: dict | None, judged: dict, attacks: di
 
 
 def write_report(run: Run, records: list[dict]) -> Path:
-    """report.json beside the notebooks' folders: the run's own record and one record per generator."""
+    """Write report.json to the run's folder (the record of the run and one per generator) and return its path."""
     path = run.root / "report.json"
     write_json(path, {"run": run.record(), "generators": records})
     return path
 
 
 def stored_reports(study: str, run: Run, results: Path = REPOSITORY / "results") -> list[dict]:
-    """report.json of earlier runs, one per seed: results/STUDY/SOURCE_SIZEpx/seed*.json for the data of `run`."""
+    """report.json of earlier runs on the data of `run`, one per seed: `results`/STUDY/SOURCE_SIZEpx/seed*.json."""
     folder = results / study / f"{registry.key(run.data)}_{run.slices().size}px"
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("seed*.json"))]
 
 
-def cell(value, form: str) -> str:
+def cell(value: Any, form: str) -> str:
+    """A value as text: by the format string `form`, {"mean", "ci95"} by "interval"; "-" for None."""
     if value is None:
         return "-"
     if form == "interval":
@@ -159,12 +165,13 @@ def cell(value, form: str) -> str:
 
 
 def table(records: list[dict]) -> list[list[str]]:
-    """Heading and one row of text per generator."""
+    """The table of COLUMNS as text: the headings, then one row per generator."""
     rows = [[cell(record.get(key), form) for _, key, form in COLUMNS] for record in records]
     return [[heading for heading, _, _ in COLUMNS], *rows]
 
 
 def markdown_table(records: list[dict]) -> str:
+    """`table` in Markdown."""
     rows = table(records)
     rule = ["---"] * len(rows[0])
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
@@ -179,7 +186,7 @@ def read_report(folder: Path) -> dict:
 
 
 def print_table(folder: Path) -> None:
-    """The results of one run folder, one generator per column so that it fits a terminal."""
+    """Print the results of a run's folder, one generator per column to fit a terminal."""
     report = read_report(folder)
     columns = list(zip(*table(report["generators"]), strict=True))
     widths = [max(len(row[i]) for row in columns) for i in range(len(columns[0]))]

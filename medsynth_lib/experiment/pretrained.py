@@ -10,10 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from ..core.checkpoints import load_weights, save_weights
+from ..core.checkpoints import CheckpointError, load_weights, save_weights
 from ..data import registry
 from ..data.joint import shape_of
 from ..models.registry import load_generator
+from . import options
 from .run import REPOSITORY, Run
 
 REFERENCES = REPOSITORY / "results" / "reference"
@@ -69,6 +70,17 @@ def publish(run: Path, root: Path) -> list[Path]:
     return list(published)
 
 
+def main(arguments: list[str] | None = None) -> int:
+    parser = options.Parser("pretrained", "Copy the generators of a finished run to results/reference.")
+    parser.add_argument("run", type=Path, help="the run's folder, e.g. runs/reference/phantom/seed0")
+    try:
+        written = publish(parser.parse_args(arguments).run, REFERENCES)
+    except (ValueError, CheckpointError) as error:
+        print(error)
+        return 2
+    print("\n".join(map(str, written)) or "this folder holds no finished generator")
+    return 0 if written else 2
+
+
 if __name__ == "__main__":
-    for written in publish(Path(sys.argv[1]), REFERENCES):
-        print(written)
+    sys.exit(main())

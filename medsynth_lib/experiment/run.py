@@ -21,13 +21,13 @@ from ..core.seeding import step_seed
 from ..data import registry
 from ..data.slices import PARTS, SliceSet, Split, hash_of, split_subjects
 from .finished import METRICS, beside, mark_done
-from .profiles import Profile, profile
+from .profiles import Profile, name_of, profile, source_of
 
 
 def run_folder(profile_name: str, data: str, seed: int) -> Path:
-    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set."""
+    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set; a file's profile is its stem."""
     root = Path(os.environ.get("MEDSYNTH_RUNS") or REPOSITORY / "runs")
-    return root / profile_name / registry.key(data) / f"seed{seed}"
+    return root / name_of(profile_name) / registry.key(data) / f"seed{seed}"
 
 
 @dataclass
@@ -35,7 +35,8 @@ class Run:
     """What `start` returns; a notebook talks to the rest of the project through it."""
 
     notebook: str
-    profile: str
+    profile: str  # its name; a user's own file has its stem
+    profile_source: str  # what `start` in another folder finds it by: the name, or the file's absolute path
     data: str
     seed: int
     settings: Profile
@@ -169,6 +170,7 @@ class Run:
 def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed: int = 0) -> Run:
     """Begin a notebook: check the parameters, seed, make the folder, print what runs where. It deletes nothing.
 
+    profile_name   a shipped profile, or the path of a .toml file (from the folder in which Python runs)
     MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here stands.
     Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
     that is not a whole number.
@@ -188,10 +190,11 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
     folder = run_folder(chosen, data, seed) / notebook
     folder.mkdir(parents=True, exist_ok=True)
     device = str(make_fabric().device)
-    run = Run(notebook, chosen, data, seed, settings, folder, device)
+    run = Run(notebook, name_of(chosen), source_of(chosen), data, seed, settings, folder, device)
     run.seed_all(notebook)
     plt.rcParams.update({"figure.dpi": 90, "image.cmap": "gray", "axes.spines.top": False, "axes.spines.right": False})
-    print(f"{notebook}: profile {chosen} (from {why}), data {data}, seed {seed}")
+    where = why if run.profile == run.profile_source else f"{why}, {run.profile_source}"
+    print(f"{notebook}: profile {run.profile} (from {where}), data {data}, seed {seed}")
     print(f"torch {torch.__version__} on {device}, {torch.get_num_threads()} threads, commit {commit()}")
     print(f"results go to {folder}")
     return run

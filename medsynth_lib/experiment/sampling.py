@@ -1,7 +1,6 @@
 """From a trained generator to a synthetic SliceSet on disk: in shards, by any number of workers, resumable.
 
-usage: python -m medsynth_lib.experiment.sampling GENERATOR --slices N [--seed S] [--like SLICES]
-       [--worker I --workers N]
+usage: python -m medsynth_lib sample GENERATOR --slices N [--seed S] [--like SLICES] [--worker I --workers N]
 
 GENERATOR is the folder with the weights; samples go to GENERATOR/samples-N-S. On a cluster start one job per worker;
 each draws every N-th shard, and whichever ends last puts the shards together.
@@ -9,8 +8,6 @@ each draws every N-th shard, and whichever ends last puts the shards together.
 
 from __future__ import annotations
 
-import argparse
-import fcntl
 import json
 import os
 import shutil
@@ -25,14 +22,16 @@ import numpy as np
 import torch
 
 from ..core.checkpoints import CheckpointError, file_hash, load_weights, write_atomically, write_json
+from ..core.locks import lock
 from ..core.parallel import side_by_side
 from ..core.progress import Progress
 from ..core.seeding import step_seed
 from ..data.joint import to_slices
 from ..data.slices import DataError, SliceSet
 from ..models.registry import load_generator
+from . import options
 
-SHARD = 64  # pictures per shard: sampled at once, written at once
+SHARD = 64  # images per shard: sampled at once, written at once
 WHOLE = "whole"  # where shards are put together, in their folder
 WORTHWHILE = 30.0  # seconds of sampling left from which starting other processes pays
 
@@ -117,7 +116,7 @@ def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path, record
         ) from error
     slices = to_slices(arrays["images"], arrays["labels"], like, name)
     write_json(whole / "sampling.json", record)
-    slices.save_around(whole, folder, there)
+    slices.save_remaining(whole, folder, there)
     shutil.rmtree(shards, ignore_errors=True)
     return SliceSet.load(folder)
 
@@ -191,20 +190,14 @@ def slices_beside(folder: Path) -> Path:
     raise DataError(f"{folder} lies in no run folder with 00_data/slices; name a slice set with --like.")
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="sampling", description="Draw synthetic slices.")
-    parser.add_argument("generator", type=Path, help="folder with weights.safetensors and config.json")
-    parser.add_argument("--slices", type=int, required=True, help="how many")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--like", type=Path, help="slice set with the same channels and labels (default: the run's)")
-    parser.add_argument("--worker", type=int, default=0, help="number of this job, from 0")
-    parser.add_argument("--workers", type=int, default=1, help="jobs in all")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+def main(arguments: list[str] | None = None) -> int:
+    parser = options.sample()
     given = parser.parse_args(arguments)
-    if not 0 <= given.worker < given.workers or given.slices < 1:
-        parser.error("--worker must be one of 0 ... workers - 1, and --slices at least 1.")
+    if given.worker >= given.workers:
+        parser.error("--worker must be one of 0 ... workers - 1")
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        method = load_generator(given.generator, given.device)
+        method = load_generator(given.generator, device)
         like = SliceSet.load(given.like or slices_beside(given.generator))
         out = given.generator / f"samples-{given.slices}-{given.seed}"
         key = weights_key(given.generator)
@@ -219,8 +212,8 @@ def main(arguments: list[str]) -> int:
         if len(_finished(shards)) < _count(given.slices):
             print(f"worker {given.worker} is done; other workers' shards are missing in {shards}")
             return 0
-        with open(out.with_name(out.name + ".lock"), "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of two workers that end together one waits, and finds all done
+        # Of two workers that end together one waits, and finds all done
+        with lock(out.with_name(out.name + ".lock"), "{holder} puts the shards together; waiting for it to end"):
             if _origin(out) != origin:
                 gather(given.slices, like, method.name, shards, out, origin)
         print(f"{given.slices:,} slices: {out}")
@@ -231,4 +224,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

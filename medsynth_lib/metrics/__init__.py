@@ -1,1 +1,1 @@
-"""Pure functions of arrays: overlap, fidelity, diversity, memorization and their statistics."""
+"""Metrics, as functions of arrays: overlap, fidelity, diversity, memorization and their statistics."""

@@ -1,4 +1,4 @@
-"""Where searches run: on the GPU when there is one, and there in full float32."""
+"""The device of nearest-neighbour searches: the GPU if there is one, in full float32 precision."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 
 
 def search_device() -> torch.device:
-    """The GPU when torch sees one, else the CPU."""
+    """The GPU if torch finds one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Matrix products in full float32, also while a training lets them be shorter: TF32 has three digits.
+    """Context manager or decorator: matrix products in full float32, even if training has enabled TF32.
 
-    The distance of a copy is a small difference of large products, and would drown in them. Also a decorator.
+    The distance of a copy is a small difference of large products, for which TF32 (about three digits) is too coarse.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

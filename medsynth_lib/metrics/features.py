@@ -1,10 +1,12 @@
-"""What images are compared by: numbers that need no downloaded weights, and the spaces in which they are distances.
+"""Image features that need no downloaded weights, and the standardised feature spaces in which sets are compared.
 
-An extractor is a function from images [N, C, H, W] in [-1, 1] to a table [N, D]: `wavelet_features`, `features` below,
-`radiomics.radiomics`, an encoder of this project or one from a file (`models.encoder`). No single one sees everything.
+A feature extractor is a function from images [N, C, H, W] in [-1, 1] to a table [N, D]: `wavelet_features` and
+`features` below, `radiomics.radiomics`, or an encoder of `models.encoder`. No extractor is sensitive to all faults.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pywt
@@ -12,12 +14,13 @@ import pywt
 from ..core.portions import SIDE, portions
 from ..data.foreground import BACKGROUND
 
+Extractor = Callable[[np.ndarray], np.ndarray]
 WAVELET, DEPTH = "db2", 2
-SHOWN = -0.8  # the brightest channel of a pixel that shows something; a generated background is not quite black
+TISSUE = -0.8  # a pixel whose brightest channel is above is tissue; generated backgrounds are not exactly -1
 
 
 def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Block means of images [N, C, H, W] so that the last side does not exceed `side`."""
+    """Images [N, C, H, W] reduced by block means, by the smallest integer factor that makes W at most `side`."""
     factor = -(-images.shape[-1] // side)
     if factor == 1:
         return images
@@ -27,9 +30,9 @@ def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def wavelet_features(images: np.ndarray) -> np.ndarray:
-    """Log energies of the 4^DEPTH wavelet packets of every channel: [N, 4^DEPTH C]. Sees blur, noise and texture.
+    """Log energies of the 4^DEPTH wavelet packets of every channel: [N, 4^DEPTH C]. Sensitive to blur, noise, texture.
 
-    The packets of Veeramacheneni et al. 2023 (Frechet wavelet distance, arXiv 2312.15289), one number for each.
+    The packets are those of the Frechet wavelet distance (Veeramacheneni et al. 2023, arXiv 2312.15289).
     """
     packets = [images]
     for _ in range(DEPTH):
@@ -39,14 +42,14 @@ def wavelet_features(images: np.ndarray) -> np.ndarray:
 
 
 def moment_features(images: np.ndarray) -> np.ndarray:
-    """Intensity, place and texture in the foreground, radiomics style: [N, 12 C + C (C - 1) / 2].
+    """Statistics of intensity, position and texture in the foreground: [N, 12 C + C (C - 1) / 2].
 
-    Per channel: mean, deviation, skewness, 10 / 50 / 90 % quantiles, foreground share, centre of mass (2), mean
-    gradient (log), correlation with the neighbour at 1 and 4 pixels. Per pair of channels: their correlation.
+    Per channel: mean, standard deviation, skewness, 10 / 50 / 90 % quantiles, foreground share, centre of mass (row,
+    column), log of the mean gradient, autocorrelation at 1 and 4 pixels. Per pair of channels: their correlation.
     """
     n, c, h, w = images.shape
     inside = images > BACKGROUND
-    # An (almost) empty image has no foreground to describe: the whole picture stands in for it.
+    # An image with (almost) no foreground is described by all of its pixels.
     inside |= (inside.sum((-2, -1)) < 5)[..., None, None]
     count = inside.sum((-2, -1))
     mean = (images * inside).sum((-2, -1)) / count
@@ -54,8 +57,8 @@ def moment_features(images: np.ndarray) -> np.ndarray:
     deviation = np.sqrt((centred**2).sum((-2, -1)) / count)
     skewness = (centred**3).sum((-2, -1)) / count / np.maximum(deviation, 1e-3) ** 3
     ordered = np.sort(np.where(inside, images, np.inf).reshape(n, c, -1), axis=-1)
-    places = [np.rint(q * (count - 1)).astype(int)[..., None] for q in (0.1, 0.5, 0.9)]
-    quantiles = [np.take_along_axis(ordered, at, axis=-1)[..., 0] for at in places]
+    ranks = [np.rint(q * (count - 1)).astype(int)[..., None] for q in (0.1, 0.5, 0.9)]
+    quantiles = [np.take_along_axis(ordered, rank, axis=-1)[..., 0] for rank in ranks]
     weight = np.clip(images + 1, 0, None)
     total = weight.sum((-2, -1)) + 1e-6
     rows, columns = np.mgrid[:h, :w].astype(images.dtype) / max(h, w) - 0.5
@@ -79,38 +82,41 @@ def moment_features(images: np.ndarray) -> np.ndarray:
     return np.concatenate([*parts, *[pair[:, None] for pair in pairs]], axis=1)
 
 
-def shown(images: np.ndarray) -> np.ndarray:
-    """Where pictures [N, C, H, W] show something in some channel: bool [N, H, W].
+def tissue_mask(images: np.ndarray) -> np.ndarray:
+    """Pixels of images [N, C, H, W] above TISSUE in any channel: bool [N, H, W].
 
-    With the tighter BACKGROUND the grain that a diffusion model leaves in the black counts as tissue, and every
-    statistic of the tissue is of that grain.
+    At the lower threshold BACKGROUND, the weak noise that diffusion models leave in the background would count as
+    tissue and dominate the statistics of the tissue.
     """
-    return images.max(1) > SHOWN
+    return images.max(1) > TISSUE
 
 
-def features(images: np.ndarray, of=(wavelet_features, moment_features)) -> np.ndarray:
-    """Wavelet and moment features of images [N, C, H, W] in [-1, 1], not yet standardised: float64 [N, D].
+def features(images: np.ndarray, extractors: Sequence[Extractor] = (wavelet_features, moment_features)) -> np.ndarray:
+    """Wavelet and moment features of images [N, C, H, W] in [-1, 1], reduced to SIDE pixels: float64 [N, D].
 
-    Raises ValueError for images that are not finite.
+    The features are not standardised. Raises ValueError for images that are not finite.
     """
     small = map(shrink, portions(images))
-    return np.concatenate([np.concatenate([extract(x) for extract in of], axis=1) for x in small]).astype(np.float64)
+    table = [np.concatenate([extract(x) for extract in extractors], axis=1) for x in small]
+    return np.concatenate(table).astype(np.float64)
 
 
 def wavelets(images: np.ndarray) -> np.ndarray:
-    """`wavelet_features` alone, for any number of images of any size."""
+    """`wavelet_features` of any number of images [N, C, H, W] of any size: float64 [N, D]."""
     return features(images, (wavelet_features,))
 
 
 class FeatureSpace:
-    """Features standardised and decorrelated with the statistics of ONE reference set (the generator's training part).
+    """Features standardised and decorrelated with the statistics of ONE reference set, the generator's training set.
 
-    `dimensions` - 1 principal components, so that a covariance can be estimated from a few hundred images, and the
-    log distance to their plane: artefacts that no real image has leave the plane and would be invisible inside it.
-    Test subjects must not be part of the reference.
+    The dimensions are `dimensions` - 1 principal components, few enough to estimate a covariance from a few hundred
+    images, and the log distance to their subspace: artefacts that no real image has increase this distance and may be
+    invisible in the components. Test subjects must not be part of the reference.
+
+    reference  images [N, C, H, W] in [-1, 1]; extract  feature extractor, see above
     """
 
-    def __init__(self, reference: np.ndarray, dimensions: int = 16, extract=features):
+    def __init__(self, reference: np.ndarray, dimensions: int = 16, extract: Extractor = features):
         self.extract = extract
         raw = extract(reference)
         self.mean, self.scale = raw.mean(0), raw.std(0) + 1e-3
@@ -126,15 +132,17 @@ class FeatureSpace:
         return np.column_stack([inside, 0.5 * np.log((rest**2).sum(1) + 1e-3)])
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """[N, dimensions] with mean 0 and unit variance per direction on the reference."""
+        """Coordinates [N, dimensions] of images [N, C, H, W]; on the reference they have mean 0 and variance 1."""
         return (self._project((self.extract(images) - self.mean) / self.scale) - self.centre) / self.spread
 
 
 class LayoutSpace:
-    """Coarse pictures: block means on an 8 x 8 grid, on the principal components of ONE reference set, not whitened.
+    """Principal components of 8 x 8 block means, fitted to ONE reference set; the components are not standardised.
 
-    Sees outline, brightness, ventricles and large lesions and is blind to blur, noise and texture: here a soft
-    generator can be as varied as real people, which the texture of `FeatureSpace` would hide.
+    Sensitive to outline, brightness, ventricles and large lesions, and insensitive to blur, noise and texture. So the
+    diversity of a generator with blurred images can be measured, which the texture features of `FeatureSpace` hide.
+
+    reference  images [N, C, H, W] in [-1, 1]
     """
 
     def __init__(self, reference: np.ndarray, dimensions: int = 12):
@@ -144,9 +152,9 @@ class LayoutSpace:
 
     @staticmethod
     def _coarse(images: np.ndarray) -> np.ndarray:
-        coarse = np.concatenate([shrink(some, 8) for some in portions(images)])
+        coarse = np.concatenate([shrink(part, 8) for part in portions(images)])
         return coarse.reshape(len(coarse), -1).astype(np.float64)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """[N, dimensions] in intensity units; ValueError for images that are not finite."""
+        """Coordinates [N, dimensions] of images [N, C, H, W] in intensity units; ValueError if these are not finite."""
         return (self._coarse(images) - self.mean) @ self.directions

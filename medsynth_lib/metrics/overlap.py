@@ -1,8 +1,9 @@
-"""Overlap of predicted and true masks, per subject on stacked slices."""
+"""Overlap of predicted and true masks, per subject over all of its slices together."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..core.portions import length, spans
 
@@ -10,7 +11,7 @@ from ..core.portions import length, spans
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Dice (1945) of two boolean masks of equal shape: 2 |A and B| / (|A| + |B|).
 
-    Both empty: NaN (nothing to find and nothing found; left out of means and counted). One empty: 0.
+    Both empty: NaN, which the statistics leave out and count. One empty: 0.
     """
     total = int(predicted.sum()) + int(truth.sum())
     return 2 * int((predicted & truth).sum()) / total if total else float("nan")
@@ -22,11 +23,13 @@ def iou(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(union > 0, (predicted & truth).sum(axis=(1, 2)) / np.maximum(union, 1), np.nan)
 
 
-def dice_per_subject(predicted, truth, subjects, n_labels: int):
-    """Dice per subject on all of its slices together, never a mean over slices.
+def dice_per_subject(
+    predicted: ArrayLike, truth: ArrayLike, subjects: ArrayLike, n_labels: int
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Dice per subject over all of its slices together (not a mean over slices).
 
-    predicted, truth  whole numbers [N, H, W] in 0 ... n_labels - 1; subjects [N]; n_labels counts the background.
-    Returns (subject ids [S], per label [S, n_labels - 1], whole lesion (any label > 0) [S]).
+    predicted, truth  whole numbers [N, H, W] in 0 ... n_labels - 1; subjects [N]; n_labels includes the background
+    Returns (subject ids [S], Dice per label [S, n_labels - 1], Dice of the whole lesion (any label > 0) [S]).
     Raises ValueError when shapes differ or a value is no label.
     """
     predicted, truth, subjects = np.asarray(predicted), np.asarray(truth), np.asarray(subjects)
@@ -36,14 +39,14 @@ def dice_per_subject(predicted, truth, subjects, n_labels: int):
             "give one prediction and one subject per true mask."
         )
     for name, maps in (("predicted", predicted), ("true", truth)):
-        # NaN and fractions (probabilities) end here too.
+        # This also rejects NaN and fractions (probabilities).
         if not all(np.isin(maps[span], np.arange(n_labels)).all() for span in spans(len(maps), length(maps))):
             raise ValueError(f"the {name} masks hold values other than 0 ... {n_labels - 1}; take the argmax first.")
     ids = sorted(set(subjects.tolist()))
     per_label, whole = np.empty((len(ids), n_labels - 1)), np.empty(len(ids))
-    for row, subject in enumerate(ids):
-        mine = subjects == subject
-        p, t = predicted[mine], truth[mine]
-        per_label[row] = [dice(p == k, t == k) for k in range(1, n_labels)]
-        whole[row] = dice(p > 0, t > 0)
+    for i, subject in enumerate(ids):
+        rows = subjects == subject
+        p, t = predicted[rows], truth[rows]
+        per_label[i] = [dice(p == k, t == k) for k in range(1, n_labels)]
+        whole[i] = dice(p > 0, t > 0)
     return ids, per_label, whole

@@ -1,7 +1,8 @@
-"""Are generated masks possible? Shares of empty and of impossible ones, beside the share among unseen real masks.
+"""Plausibility of generated masks: shares of empty and of impossible masks, compared with those of unseen real masks.
 
-"Impossible" means: a measure of the mask beyond what real training masks show. It knows no anatomy of its own, so it
-holds for any labels: an enhancing rim away from its lesion shows as an unusual contact with the background.
+A mask is "impossible" if one of its measures exceeds the range of the real training masks. No anatomical knowledge is
+built in, so this works for any labels: an enhancing rim separate from its lesion, for example, has an unusually long
+border with the background.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from scipy.ndimage import label
 from ..core.portions import length, spans
 from ..data.slices import SliceSet
 
-BACKGROUND = -0.9  # an image value below, in every channel, is empty background
-REJECTED = 0.01  # share of the training masks that the limits turn away
+BACKGROUND = -0.9  # a pixel at most this bright in every channel is background
+REJECTED = 0.01  # share of the training masks that exceed the limits
 
 
 def _pieces(masks: np.ndarray) -> np.ndarray:
-    """8-connected components in every mask of bool [N, H, W]: [N]. One call for all, joined within slices only."""
-    joined = np.zeros((3, 3, 3))
-    joined[1] = 1
-    # Components are numbered slice by slice, so the highest number so far counts those of all slices so far.
-    highest = np.maximum.accumulate(label(masks, joined)[0].max((1, 2)))
+    """Number of 8-connected components of each mask, bool [N, H, W]: [N]."""
+    neighbourhood = np.zeros((3, 3, 3))  # of pixels within a slice, so that one call labels all slices
+    neighbourhood[1] = 1
+    # Components are numbered slice by slice, so the running maximum is the number of components up to a slice.
+    highest = np.maximum.accumulate(label(masks, neighbourhood)[0].max((1, 2)))
     return np.diff(highest, prepend=0)
 
 
 def _outside(images: np.ndarray) -> np.ndarray:
-    """Pixels of [N, C, H, W] that are empty and connected with the border through empty pixels: bool [N, H, W]."""
-    joined = np.zeros((3, 3, 3))
-    joined[1, 1], joined[1, :, 1] = 1, 1
-    regions, count = label(images.max(axis=1) <= BACKGROUND, joined)
+    """Background pixels of images [N, C, H, W] that are connected to the image border: bool [N, H, W]."""
+    neighbourhood = np.zeros((3, 3, 3))
+    neighbourhood[1, 1], neighbourhood[1, :, 1] = 1, 1
+    regions, count = label(images.max(axis=1) <= BACKGROUND, neighbourhood)
     touching = np.zeros(count + 1, bool)
     for edge in (regions[:, 0], regions[:, -1], regions[:, :, 0], regions[:, :, -1]):
         touching[edge] = True
@@ -38,18 +39,18 @@ def _outside(images: np.ndarray) -> np.ndarray:
 
 
 def measures(slices: SliceSet) -> tuple[np.ndarray, list[str]]:
-    """What each slice with a mask shows: float [M, F] over the M slices whose mask is not empty, and F names.
+    """Measures of the masks: float [M, F] over the M slices whose mask is not empty, and their F names.
 
-    Of the whole lesion: its pieces, its share of the image, its share outside the filled foreground. Of every label:
-    its pieces, its share of the lesion, and which part of its outline touches each other label or the background
+    Whole lesion: number of components, share of the image, share outside the filled foreground. Each label: number of
+    components, share of the lesion, and the fractions of its border that touch each other label and the background
     (4-neighbours; 0 where the label is absent).
     """
     names = ["pieces of the lesion", "area of the lesion", "lesion outside the foreground"]
     for i, own in list(enumerate(slices.label_names))[1:]:
         touching = [f"{own} touching {other}" for j, other in enumerate(slices.label_names) if j != i]
         names += [f"pieces of {own}", f"share of {own}", *touching]
-    drawn = np.flatnonzero(slices.labels.any((1, 2)))
-    tables = [_of_portion(slices, drawn[span]) for span in spans(len(drawn), length(slices.images))]
+    filled = np.flatnonzero(slices.labels.any((1, 2)))
+    tables = [_of_portion(slices, filled[span]) for span in spans(len(filled), length(slices.images))]
     return np.concatenate([np.empty((0, len(names))), *tables]), names
 
 
@@ -60,8 +61,8 @@ def _of_portion(slices: SliceSet, rows: np.ndarray) -> np.ndarray:
     columns = [_pieces(lesion), lesion.mean((1, 2)), (lesion & _outside(slices.images[rows])).sum((1, 2)) / area]
     contacts = np.zeros((len(rows), k, k))
     for one, two in ((labels[:, 1:], labels[:, :-1]), (labels[:, :, 1:], labels[:, :, :-1])):
-        codes = (np.arange(len(rows))[:, None, None] * k + one) * k + two
-        counted = np.bincount(codes.ravel(), minlength=contacts.size).reshape(contacts.shape)
+        pairs = (np.arange(len(rows))[:, None, None] * k + one) * k + two  # (slice, label, label) as one number
+        counted = np.bincount(pairs.ravel(), minlength=contacts.size).reshape(contacts.shape)
         contacts += counted + counted.transpose(0, 2, 1)
     contacts[:, np.arange(k), np.arange(k)] = 0
     contacts /= np.maximum(contacts.sum(2, keepdims=True), 1)
@@ -72,25 +73,25 @@ def _of_portion(slices: SliceSet, rows: np.ndarray) -> np.ndarray:
 
 
 def limits(found: np.ndarray) -> np.ndarray:
-    """Upper limit of each measure of [M, F]: one common quantile, as low as rejecting at most REJECTED allows: [F].
+    """Upper limits [F] of measures [M, F]: the lowest common quantile at which at most REJECTED of the rows exceed any.
 
-    One measure at its 99 % quantile rejects 1 %, but many measures at theirs together reject much more. With fewer
-    than 1 / REJECTED rows the limits are the largest values seen.
+    The 99 % quantile of a single measure rejects 1 %, but those of many measures together reject many more. With
+    fewer than 1 / REJECTED rows the limits are the largest values.
     """
     ranks = np.stack([np.searchsorted(np.sort(column), column) for column in found.T], axis=1)
-    # A row is rejected when its highest rank in any measure is beyond the common level.
+    # A row is rejected when its highest rank in any measure is above the common rank.
     highest = np.sort(ranks.max(1))
-    level = highest[len(highest) - 1 - int(REJECTED * len(highest))]
-    return np.array([column[rank <= level].max() for column, rank in zip(found.T, ranks.T, strict=True)])
+    common = highest[len(highest) - 1 - int(REJECTED * len(highest))]
+    return np.array([column[rank <= common].max() for column, rank in zip(found.T, ranks.T, strict=True)])
 
 
 def mask_report(synthetic: SliceSet, training: SliceSet, holdout: SliceSet) -> dict:
-    """Percent of empty masks and of impossible ones among the others, for synthetic and for holdout real slices.
+    """Percent of empty masks, and of impossible ones among the others, for synthetic and for held-out real slices.
 
-    Impossible: any measure above its limit (see `limits`). Unseen real masks are "impossible" in a few percent too:
-    that share, "impossible_percent_real", is the null beside the number. "reasons": percent of synthetic masks
-    beyond each limit, largest first. "masks", "masks_real": how many masks that are not empty were judged.
-    Sets without masks, and training masks that are all empty, give {}.
+    Impossible: any measure above its limit (see `limits`). A few percent of unseen real masks are "impossible", too;
+    their share "impossible_percent_real" is what a perfect generator would reach. "reasons": percent of synthetic masks
+    beyond each limit, largest first. "masks", "masks_real": numbers of masks that are not empty.
+    {} for sets without masks, and when all training masks are empty.
     """
     if training.labels is None:
         return {}

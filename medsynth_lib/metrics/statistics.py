@@ -1,34 +1,38 @@
 """Uncertainty: bootstrap over subjects, paired tests with Holm's correction, binomial intervals.
 
-The subject is the unit everywhere: slices of one person are not independent, so average or stack them first.
-NaN means "no value for this subject" (both masks empty): it is left out and counted, never read as 0.
+The unit is the subject: slices of one subject are not independent, so combine them into one value first. NaN means "no
+value for this subject" (both masks empty): such subjects are left out and counted, never taken as 0.
+
+The bootstrap is not scipy.stats.bootstrap, because it counts NaN subjects and resamples without a denominator.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
 def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Means of `resamples` draws with replacement along the last axis of [..., S]: [..., resamples]."""
-    draws = np.random.default_rng(seed).integers(0, values.shape[-1], (resamples, values.shape[-1]))
-    return values[..., draws].mean(-1)
+    """Means of `resamples` bootstrap samples of the last axis of [..., S]: [..., resamples]."""
+    rows = np.random.default_rng(seed).integers(0, values.shape[-1], (resamples, values.shape[-1]))
+    return values[..., rows].mean(-1)
 
 
 def _interval(samples: np.ndarray) -> list[float]:
+    """The 2.5th and 97.5th percentile of bootstrap samples [resamples]."""
     return [float(x) for x in np.percentile(samples, [2.5, 97.5])]
 
 
-def _complete(*arrays) -> tuple[list[np.ndarray], int]:
-    """The arrays [S] without the subjects where any is NaN, and how many were left out.
+def _complete(*arrays: ArrayLike) -> tuple[list[np.ndarray], int]:
+    """The arrays [S] without the subjects for which any is NaN, and the number of these subjects.
 
     Raises ValueError for arrays of different length, infinite values, or fewer than two subjects.
     """
     arrays = [np.asarray(a, dtype=float) for a in arrays]
     if any(a.ndim != 1 or len(a) != len(arrays[0]) for a in arrays):
         raise ValueError(f"arrays of shape {[a.shape for a in arrays]} are not paired; give one value per subject.")
-    # An infinite distance marks a missed structure: leaving it out would reward the miss.
+    # An infinite distance stands for a missed structure; leaving it out would improve the mean.
     if any(np.isinf(a).any() for a in arrays):
         raise ValueError("a value is infinite; give a missed structure a finite penalty, or NaN to leave it out.")
     keep = ~np.any([np.isnan(a) for a in arrays], axis=0)
@@ -37,17 +41,17 @@ def _complete(*arrays) -> tuple[list[np.ndarray], int]:
     return [a[keep] for a in arrays], int((~keep).sum())
 
 
-def per_subject(values, subjects) -> np.ndarray:
-    """Means [S, ...] of the values [N, ...] of each subject in `subjects` [N], in order of first appearance."""
+def per_subject(values: ArrayLike, subjects: ArrayLike) -> np.ndarray:
+    """Mean of the values [N, ...] of each subject in `subjects` [N]: [S, ...], in order of first appearance."""
     values, subjects = np.asarray(values), np.asarray(subjects)
     return np.array([values[subjects == name].mean(axis=0) for name in dict.fromkeys(subjects)])
 
 
-def bootstrap_mean(values, seed: int, resamples: int = 2000) -> dict:
+def bootstrap_mean(values: ArrayLike, seed: int, resamples: int = 2000) -> dict:
     """Mean over subjects [S] with its 95 % percentile bootstrap interval (Efron & Tibshirani 1993).
 
-    Returns {"mean", "ci95": [low, high], "n", "left_out"}. The percentile interval of a MEAN holds its level
-    from about 50 subjects and is a little short below; that of a median may fail badly, so there is none here.
+    Returns {"mean", "ci95": [low, high], "n", "left_out"}. The percentile interval of a MEAN has about 95 % coverage
+    from about 50 subjects on and slightly less with fewer; that of a median may be far off, so there is none here.
     """
     (kept,), left_out = _complete(values)
     return {
@@ -58,15 +62,16 @@ def bootstrap_mean(values, seed: int, resamples: int = 2000) -> dict:
     }
 
 
-def paired_ratio(numerator, denominator, seed: int, resamples: int = 2000) -> dict:
-    """mean(numerator) / mean(denominator) over the same subjects [S]; each resample draws once for both.
+def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, seed: int, resamples: int = 2000) -> dict:
+    """mean(numerator) / mean(denominator) over the same subjects [S], with the interval of `bootstrap_mean`.
 
-    Returns bootstrap_mean's keys and "undefined_resamples": those in which the denominator's mean is 0 (few
-    subjects, or an arm that found nothing); they cannot enter the interval. ValueError for a zero denominator.
+    Each resample uses the same subjects for both. Returns the keys of `bootstrap_mean` and "undefined_resamples", the
+    number of resamples in which the denominator's mean is 0 and which the interval leaves out. ValueError when the
+    denominator's mean is 0.
     """
     (top, bottom), left_out = _complete(numerator, denominator)
     if bottom.mean() == 0:
-        raise ValueError("the denominator's mean is 0, so there is no ratio; look at the arm it stems from.")
+        raise ValueError("the denominator's mean is 0, so there is no ratio; check the results it comes from.")
     over, under = _resampled_means(np.stack([top, bottom]), seed, resamples)
     defined = under != 0
     return {
@@ -78,43 +83,44 @@ def paired_ratio(numerator, denominator, seed: int, resamples: int = 2000) -> di
     }
 
 
-def paired_difference(first, second, seed: int, resamples: int = 2000) -> dict:
-    """Mean of first - second over the same subjects [S] with its bootstrap interval; keys as bootstrap_mean."""
+def paired_difference(first: ArrayLike, second: ArrayLike, seed: int, resamples: int = 2000) -> dict:
+    """Mean of first - second over the same subjects [S], with the interval and the keys of `bootstrap_mean`."""
     (a, b), left_out = _complete(first, second)
     return {**bootstrap_mean(a - b, seed, resamples), "left_out": left_out}
 
 
-def wilcoxon_holm(pairs: dict[str, tuple]) -> dict[str, dict]:
-    """Two-sided Wilcoxon (1945) signed-rank test of each pair of arrays [S], Holm's (1979) correction beside it.
+def wilcoxon_holm(pairs: dict[str, tuple[ArrayLike, ArrayLike]]) -> dict[str, dict]:
+    """Two-sided Wilcoxon (1945) signed-rank test of each pair of arrays [S], also with Holm's (1979) correction.
 
-    Holm: sort the m p values p_(1) <= ... <= p_(m); p_(k) becomes max over j <= k of min(1, (m - j + 1) p_(j)),
-    which keeps the chance of any false claim among the m below the level. Returns {name: {"p", "p_holm", "n"}}.
+    Holm: with sorted p values p_(1) <= ... <= p_(m), p_(k) becomes max over j <= k of min(1, (m - j + 1) p_(j)), which
+    controls the probability of any false positive among the m tests. Returns {name: {"p", "p_holm", "n"}}.
     """
     raw = {}
     for name, (first, second) in pairs.items():
         (a, b), _ = _complete(first, second)
-        # scipy's test is undefined when no pair differs; identical arms are no evidence of a difference.
+        # scipy's test is undefined when no pair differs, which is no evidence of a difference.
         raw[name] = (float(stats.wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0, len(a))
-    out, floor = {}, 0.0
+    # As multipletests(method="holm") of statsmodels, which is a dependency of the tests only.
+    out, adjusted = {}, 0.0
     for rank, (name, (p, n)) in enumerate(sorted(raw.items(), key=lambda item: item[1][0])):
-        floor = max(floor, min(1.0, (len(raw) - rank) * p))
-        out[name] = {"p": p, "p_holm": floor, "n": n}
+        adjusted = max(adjusted, min(1.0, (len(raw) - rank) * p))
+        out[name] = {"p": p, "p_holm": adjusted, "n": n}
     return {name: out[name] for name in pairs}
 
 
 def binomial_interval(successes: int, n: int) -> list[float]:
-    """Clopper & Pearson's (1934) exact 95 % interval of a share, as two numbers in [0, 1].
+    """Clopper & Pearson's (1934) exact 95 % interval of a proportion, as two numbers in [0, 1].
 
-    The limits are beta quantiles: B(0.025; x, n - x + 1) and B(0.975; x + 1, n - x). It never covers less than
-    95 %, also for the rare events counted here, where the normal and Wilson intervals may.
+    The limits are beta quantiles: B(0.025; x, n - x + 1) and B(0.975; x + 1, n - x). Its coverage is at least 95 %,
+    even for rare events, for which normal and Wilson intervals may have less.
     """
     if n == 0 or not 0 <= successes <= n:
-        raise ValueError(f"{successes} of {n} is not a share; count again.")
+        raise ValueError(f"{successes} of {n} is not a proportion; check the counts.")
     result = stats.binomtest(int(successes), int(n)).proportion_ci(0.95, method="exact")
     return [float(result.low), float(result.high)]
 
 
-def spearman_interval(first, second) -> dict:
+def spearman_interval(first: ArrayLike, second: ArrayLike) -> dict:
     """Spearman's rank correlation of two arrays [N] with its 95 % interval by Fisher's z: {"rho", "ci95", "n"}.
 
     The variance of z is (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000). ValueError for fewer than four pairs.

@@ -70,7 +70,7 @@ def load(folder: Path, kind: str, device: torch.device | str = "cpu") -> Method:
         raise CheckpointError(f"{folder} holds a {name!r}; known {kind}s: {', '.join(METHODS[kind])}.")
     method = method_class(name, kind)(**config["plan"]["arguments"])
     method.load(weights)
-    for net in method.parts().values():
+    for net in method.modules().values():
         net.eval()
     return method.to(device)
 

@@ -55,7 +55,9 @@ def pooled(sets: list[SliceSet]) -> SliceSet:
 
 def new_segmenter(name: str, channels: int, n_labels: int, sizes) -> Segmenter:
     """The segmenter called `name`, as large as the profile's `sizes` say."""
-    width, rate = ([sizes.swin[0]], sizes.swin[1]) if name == "swin" else (sizes.channels, sizes.learning_rate)
+    width, rate = sizes.channels, sizes.learning_rate
+    if name == "swin":
+        width, rate = [sizes.swin_width], sizes.swin_learning_rate
     return method_class(name, "segmenter")(channels, n_labels, width, rate)
 
 
@@ -98,7 +100,7 @@ def fitted(
     It begins with random weights, or with those of the finished training in the folder `start` (fine-tuning). The
     number of optimiser steps and of slices seen does not depend on the size of `training`. The weights are the last
     ones or, with `validation`, those that did best on it.
-    Raises ValueError for an unknown segmenter, or one that pictures of this size do not fit.
+    Raises ValueError for an unknown segmenter, or one that images of this size do not fit.
     """
     plan.check([segmenter], training.size)
     torch.manual_seed(seed)

@@ -42,7 +42,7 @@ def images_per_second(segmenter: str, shape: Shape, sizes) -> tuple[float, int]:
 def estimate(
     settings: Profile, generators: list[str], jobs: list[Job], channels: int = CHANNELS, labels: int = 4
 ) -> str:
-    """Lines for a person; `channels` and `labels` (with background) are BraTS's unless told otherwise."""
+    """Lines to read; `channels` and `labels` (with background) are BraTS's unless told otherwise."""
     sizes, shape = settings.segmentation, Shape(channels, labels, settings.data.image_size)
     known = arms(sizes, generators)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

@@ -1,4 +1,4 @@
-"""Memorization against people, length and remedies, as jobs: train one generator, watch what it copies on the way.
+"""Memorization against subjects, length and mitigations, as jobs: train one generator, watch what it copies on the way.
 
 usage: python -m medsynth_lib.studies.memorization CASE K [--profile demo] [--data phantom] [--seed 0]
 
@@ -8,7 +8,6 @@ Each job writes runs/<profile>/<data>/seed<seed>/memory/<CASE>/<K>/metrics.json,
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict, replace
@@ -24,8 +23,9 @@ from ..core.parallel import completed
 from ..core.provenance import package_hash
 from ..core.trainer import fit
 from ..data import joint
-from ..data.augment import moved
+from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
+from ..experiment import options
 from ..experiment.finished import METRICS, mark_done
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
@@ -37,11 +37,11 @@ from ..models.gan.dcgan import DCGAN
 from .memorization_plan import THINNED, Case, case_of, cases
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
-PAIRS = 8  # nearest pairs that are kept as pictures, of different training slices
+PAIRS = 8  # nearest pairs that are kept as images, of different training slices
 
 
 def small(slices: SliceSet, size: int) -> SliceSet:
-    """The slices averaged down to at most `size` pixels, with the labels of every so-manieth pixel.
+    """The slices averaged down to at most `size` pixels, with the labels of every k-th pixel.
 
     What is left over at the lower and right edge, less than one such pixel, is cut off both.
     """
@@ -54,16 +54,16 @@ def small(slices: SliceSet, size: int) -> SliceSet:
 
 
 def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
-    """The slices of the case's people. With one seed fewer people are among more.
+    """The slices of the case's subjects. With one seed fewer subjects are among more.
 
-    "thinned": THINNED times the people, every THINNED-th slice of each: as many slices, but no neighbours.
+    "thinned": THINNED times the subjects, every THINNED-th slice of each: as many slices, but no neighbours.
     """
     people = np.random.default_rng(seed).permutation(train.unique_subjects())
-    wanted = (case.people or len(people)) * (THINNED if case.remedy == "thinned" else 1)
+    wanted = (case.subjects or len(people)) * (THINNED if case.mitigation == "thinned" else 1)
     if wanted > len(people):
-        raise DataError(f"{case.name} asks for {wanted} people, but only {len(people)} are there; use more subjects.")
+        raise DataError(f"{case.name} asks for {wanted} subjects, but only {len(people)} are there; use more subjects.")
     chosen = train.of_subjects(people[:wanted])
-    if case.remedy != "thinned":
+    if case.mitigation != "thinned":
         return chosen
     own = [np.flatnonzero(chosen.subjects == name)[::THINNED] for name in chosen.unique_subjects()]
     return chosen.select(np.concatenate(own))
@@ -71,7 +71,7 @@ def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
 
 def build(case: Case, settings: Profile, shape: joint.Shape, tensors: dict) -> Method:
     """The case's generator, untrained; "small" has half as many channels."""
-    sizes, share = settings.memory, 2 if case.remedy == "small" else 1
+    sizes, share = settings.memory, 2 if case.mitigation == "small" else 1
     if case.generator == "dcgan":
         gan = settings.dcgan
         background = round(float((tensors["labels"] == 0).float().mean()), 3)
@@ -81,10 +81,11 @@ def build(case: Case, settings: Profile, shape: joint.Shape, tensors: dict) -> M
     return EDM(
         **vars(shape),
         sigma_data=deviation(tensors, shape.labels),
-        levels=sizes.levels,
-        draws=pixel.draws,
+        p_mean=sizes.p_mean,
+        p_std=sizes.p_std,
+        prediction_type=pixel.prediction_type,
         patch=sizes.patch,
-        widths=[width // share for width in sizes.widths],
+        widths=[width // share for width in sizes.channels],
         learning_rate=pixel.learning_rate,
         solver_steps=pixel.solver_steps,
     )
@@ -120,8 +121,8 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
             mark_done(run.folder)
             return
         sizes = run.settings.memory
-        holdout = small(run.part("holdout"), sizes.size)
-        own = small(training_set(run.part("gen_train"), case, run.seed_of(f"people{case.k}")), sizes.size)
+        holdout = small(run.part("holdout"), sizes.image_size)
+        own = small(training_set(run.part("gen_train"), case, run.seed_of(f"people{case.k}")), sizes.image_size)
         shape, tensors = joint.shape_of(own), joint.tensors_of(own)
         run.seed_all(f"init{case.k}")
         method = build(case, run.settings, shape, tensors)
@@ -132,11 +133,11 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
             images=sizes.images,
             batch_size=sizes.batch_size,
             seed=run.seed_of(f"fit{case.k}"),
-            augment=moved if case.remedy == "augmented" else None,
+            augment=random_affine if case.mitigation == "augmented" else None,
             ema_images=sizes.images / 20,
-            monitor=watch(own, holdout, run.seed_of("look"), sizes.looks),
+            monitor=watch(own, holdout, run.seed_of("look"), sizes.n_eval_samples),
         )
-        images = method.sample(2 * sizes.looks, run.seed_of("end"))[0].cpu().numpy()
+        images = method.sample(2 * sizes.n_eval_samples, run.seed_of("end"))[0].cpu().numpy()
         audit = copy_audit(images, own, holdout, run.seed_of("audit"))
         order = np.argsort(-audit["r"])
         _, first = np.unique(audit["nearest"][order], return_index=True)  # every training slice once, at its closest
@@ -165,7 +166,7 @@ def code() -> str:
 def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
     """All that a case's result depends on; a result with another request is stale."""
     sizes = {name: asdict(getattr(settings, name)) for name in ("memory", "diffusion", "dcgan")}
-    for name in ("people", "remedied", "seeds"):  # which other cases there are changes nothing here
+    for name in ("subjects", "mitigated", "seeds"):  # which other cases there are changes nothing here
         del sizes["memory"][name]
     return json.loads(json.dumps({"case": asdict(case), "sizes": sizes, "code": code(), **data}))  # as it is read back
 
@@ -184,22 +185,20 @@ def results(run: Run) -> dict[Case, dict]:
     def look(case: Case) -> dict | None:
         return read(run.root / case.path, request(case, run.settings, data))
 
-    return completed(planned, look, lambda case: partial(measure, case, run.profile, run.data, run.seed))
+    return completed(planned, look, lambda case: partial(measure, case, run.profile_source, run.data, run.seed))
 
 
 def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn pictures and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
+    """Drawn images and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
     with np.load(result["folder"] / "nearest.npz", allow_pickle=False) as stored:
         return stored["drawn"], stored["training"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="sweep", description=__doc__.splitlines()[0])
-    parser.add_argument("case", help="as in sweep_plan: GENERATOR-PEOPLE-REMEDY")
-    parser.add_argument("k", type=int, help="repetition, from 0 on")
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--data", default="phantom")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = options.Parser("sweep", __doc__.splitlines()[0])
+    parser.add_argument("case", help="as in sweep_plan: GENERATOR-SUBJECTS-MITIGATION")
+    parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
+    options.add_run(parser)
     asked = parser.parse_args(arguments)
     try:
         measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed)

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from ..experiment.profiles import MemorySizes
 
 GENERATORS = ("edm", "dcgan")
-REMEDIES = ("augmented", "thinned", "small")
+MITIGATIONS = ("augmented", "thinned", "small")
 PLAIN = "plain"
-THINNED = 4  # of "thinned": so many times the people, every so-manieth slice of each
+THINNED = 4  # of "thinned": so many times the subjects, every k-th slice of each
 
 
 @dataclass(frozen=True)
 class Case:
-    """One training: which generator, on how many people (0 = all), with which remedy, which repetition."""
+    """One training: which generator, on how many subjects (0 = all), with which mitigation, which repetition."""
 
     generator: str
-    people: int
-    remedy: str
+    subjects: int
+    mitigation: str
     k: int
 
     @property
     def name(self) -> str:
-        return f"{self.generator}-{self.people or 'all'}-{self.remedy}"
+        return f"{self.generator}-{self.subjects or 'all'}-{self.mitigation}"
 
     @property
     def path(self) -> str:
@@ -34,18 +34,18 @@ class Case:
 def case_of(name: str, k: int) -> Case:
     """The case of this name; ValueError for another."""
     generator, _, rest = name.partition("-")
-    people, _, remedy = rest.partition("-")
-    number = 0 if people == "all" else int(people) if people.isdigit() else -1
-    if generator not in GENERATORS or number < 0 or remedy not in (PLAIN, *REMEDIES):
+    subjects, _, mitigation = rest.partition("-")
+    number = 0 if subjects == "all" else int(subjects) if subjects.isdigit() else -1
+    if generator not in GENERATORS or number < 0 or mitigation not in (PLAIN, *MITIGATIONS):
         raise ValueError(
-            f"unknown case {name!r}; write GENERATOR-PEOPLE-REMEDY with a generator of {', '.join(GENERATORS)}, a "
-            f"number of people or all, and a remedy of {', '.join((PLAIN, *REMEDIES))}."
+            f"unknown case {name!r}; write GENERATOR-SUBJECTS-MITIGATION with a generator of {', '.join(GENERATORS)}, "
+            f"a number of subjects or all, and a mitigation of {', '.join((PLAIN, *MITIGATIONS))}."
         )
-    return Case(generator, number, remedy, k)
+    return Case(generator, number, mitigation, k)
 
 
 def cases(sizes: MemorySizes) -> list[Case]:
-    """Each generator on each number of people; the diffusion model with each remedy on `sizes.remedied` of them."""
-    plain = [(generator, people, PLAIN) for generator in GENERATORS for people in sizes.people]
-    remedied = [("edm", sizes.remedied, remedy) for remedy in REMEDIES]
-    return [Case(*what, k) for what in (*plain, *remedied) for k in range(sizes.seeds)]
+    """Each generator on each number of subjects; the diffusion model with each mitigation, too."""
+    plain = [(generator, subjects, PLAIN) for generator in GENERATORS for subjects in sizes.subjects]
+    mitigated = [("edm", sizes.mitigated, mitigation) for mitigation in MITIGATIONS]
+    return [Case(*what, k) for what in (*plain, *mitigated) for k in range(sizes.seeds)]

@@ -9,7 +9,6 @@ Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metr
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -27,6 +26,7 @@ from ..core.provenance import package_hash
 from ..data.augment import augment
 from ..data.slices import DataError, SliceSet, hash_of
 from ..evaluation import report
+from ..experiment import options
 from ..experiment.finished import METRICS, mark_done
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
@@ -34,12 +34,16 @@ from . import segmentation_plan as plan
 from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
 from .segmentation_plan import Arm, Job, folder_name
 
-TRAINING = ("steps", "batch_size", "channels", "learning_rate", "swin", "validation")  # sizes that change a training
+# Sizes that change a training
+TRAINING = (
+    *("steps", "batch_size", "channels", "learning_rate"),
+    *("swin_width", "swin_learning_rate", "validation_slices"),
+)
 
 
 @dataclass(frozen=True)
 class Sets:
-    """What one arm is made from: real people for training and for validation, and each generator's slices, parted."""
+    """What one arm is made from: real subjects for training and for validation, and each generator's slices, parted."""
 
     real: SliceSet
     real_validation: SliceSet
@@ -62,8 +66,8 @@ def sets_of(run: Run, generators: dict[str, dict]) -> Sets:
 def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[SliceSet, SliceSet]]:
     """The arm's trainings, one or (bridged) two: the slices it learns from, and those by which weights are chosen.
 
-    As in Akbar et al., synthetic slices choose where no real one is learned from; else real people, the holdout, who
-    trained no generator. `seed` draws the people where `arm.real` is less than 1; `validation` is at most so many
+    As in Akbar et al., synthetic slices choose where no real one is learned from; else real subjects, the holdout, who
+    trained no generator. `seed` draws the subjects where `arm.real` is less than 1; `validation` is at most so many
     slices (0 = all).
     """
 
@@ -84,7 +88,7 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
 
 def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, segmenter: str = "unet") -> dict:
     """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
-    parts, people, records = stages(arm, sets, seed, sizes.validation), set(sets.real.subjects.tolist()), []
+    parts, people, records = stages(arm, sets, seed, sizes.validation_slices), set(sets.real.subjects.tolist()), []
     for training, validation in parts:
         keep_apart(test, training, validation)
     short = replace(sizes, steps=max(1, sizes.steps * arm.effort // len(parts)))
@@ -188,7 +192,7 @@ def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     def look(job: Job) -> dict | None:
         return read(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
 
-    where = (run.profile, run.data, run.seed, list(generators))
+    where = (run.profile_source, run.data, run.seed, list(generators))
     return completed(planned, look, lambda job: partial(measure, job, *where))
 
 
@@ -199,14 +203,12 @@ def predictions(result: dict) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="comparison", description=__doc__.splitlines()[0])
+    parser = options.Parser("comparison", __doc__.splitlines()[0])
     parser.add_argument("arm", help='as in segmentation_plan, with "_" for spaces')
     parser.add_argument("segmenter", help="unet, dynunet or swin")
-    parser.add_argument("k", type=int, help="repetition, from 0 on")
+    parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
     parser.add_argument("--generators", required=True, help="with spaces: the arm's own, and the one that is studied")
-    parser.add_argument("--profile", default="demo")
-    parser.add_argument("--data", default="phantom")
-    parser.add_argument("--seed", type=int, default=0)
+    options.add_run(parser)
     asked = parser.parse_args(arguments)
     job = Job(asked.segmenter, asked.arm, asked.k)
     try:

@@ -44,7 +44,7 @@ def folder_name(arm: str) -> str:
 
 
 def check(segmenters: Iterable[str], size: int) -> None:
-    """ValueError for an unknown name (the known ones follow), and for the Swin transformer on unfit pictures.
+    """ValueError for an unknown name (the known ones follow), and for the Swin transformer on unfit images.
 
     size   pixels, height = width. MONAI's Swin encoder halves it five times and normalises what is left.
     """
@@ -53,7 +53,7 @@ def check(segmenters: Iterable[str], size: int) -> None:
             raise ValueError(f"unknown segmenter {name!r}; known segmenters: {', '.join(names('segmenter'))}.")
         if name == "swin" and (size < 64 or size % 32):
             raise ValueError(
-                f"pictures of {size} pixels do not fit the Swin transformer, which needs a multiple of 32 from 64 on; "
+                f"images of {size} pixels do not fit the Swin transformer, which needs a multiple of 32 from 64 on; "
                 "choose another PROFILE, or the segmenter unet."
             )
 

@@ -116,11 +116,11 @@ def test_batches_from_the_host_are_pinned_and_ready_before_they_are_asked_for(mo
 
 
 def test_a_perfect_denoiser_has_no_error_in_bfloat16(monkeypatch):
-    """At t = 0 the noise is a hundredth of the picture: a picture rounded to bfloat16 would have an error of 7.5e-3."""
+    """At t = 0 the noise is a hundredth of the image: an image rounded to bfloat16 would have an error of 7.5e-3."""
     ddpm = DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1)
     picture = torch.rand(4, 5, 16, 16) * 2 - 1
     noise, t = torch.randn_like(picture), torch.zeros(4, dtype=torch.long)
-    noisy = ddpm.schedule_of_noise.add_noise(picture, noise, t)
+    noisy = ddpm.noise_scheduler.add_noise(picture, noise, t)
     monkeypatch.setattr(FoldedUNet, "forward", lambda *_: picture)
     with autocast(CPU, "bf16-mixed"):
         error = (ddpm.predictor(noisy, t) - noise).square().mean()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pictures import pictures
+from disc_images import disc_images
 
 from medsynth_lib.core import portions
 from medsynth_lib.core.portions import blocks, length, mean_picture, spans
@@ -13,7 +13,7 @@ from medsynth_lib.metrics.features import LayoutSpace, features, moment_features
 from medsynth_lib.metrics.overlap import dice_per_subject
 from medsynth_lib.metrics.radiomics import _of_portion, radiomics
 
-IMAGES = np.concatenate([pictures(23, 0), -pictures(23, 1)], axis=1)  # three portions of seven and a rest of two
+IMAGES = np.concatenate([disc_images(23, 0), -disc_images(23, 1)], axis=1)  # three portions of seven and a rest of two
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_layout_is_that_of_block_means_of_all_images():
 
 
 def test_foreground_and_seams_of_all_images_at_once(monkeypatch):
-    monkeypatch.setattr(seams, "PICTURES", 7)
+    monkeypatch.setattr(seams, "IMAGES", 7)
     assert np.array_equal(foreground(IMAGES, -IMAGES), (np.maximum(IMAGES, -IMAGES) > -0.95).any(1))
     rows, columns = (np.abs(np.diff(IMAGES.astype(float), axis=axis)) for axis in (2, 3))
     at = np.arange(7, 31, 8)  # the jump from pixel 7 to 8, 15 to 16, 23 to 24

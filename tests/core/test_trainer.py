@@ -1,6 +1,7 @@
 """The training loop: what a training by hand gives, loud failures, which weights are published."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -8,24 +9,26 @@ from safetensors.torch import load_file
 
 from medsynth_lib.core import trainer as loop
 from medsynth_lib.core.checkpoints import CheckpointError
-from medsynth_lib.core.method import Method, TrainingError
+from medsynth_lib.core.method import Config, Method, TrainingError
 from medsynth_lib.core.seeding import batch_indices
 from medsynth_lib.core.trainer import fit
+
+
+@dataclass(frozen=True)
+class SlopeConfig(Config):
+    break_at: float = 2.0
 
 
 class Slope(Method):
     """One number w, loss (w x - 2 x)^2: small enough to follow by hand."""
 
+    Config = SlopeConfig
     name = "slope"
     networks = ("net",)
 
-    def __init__(self, break_at: float = 2.0):
-        self.break_at = break_at
+    def build(self):
         self.net = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.zeros_(self.net.weight)
-
-    def config(self):
-        return {"break_at": self.break_at}
 
     def optimisers(self):
         return {"net": torch.optim.SGD(self.net.parameters(), lr=0.1)}
@@ -55,7 +58,7 @@ def test_losses_are_read_at_ticks_only(tmp_path, monkeypatch):
     reads, read = [], loop._read_losses
     monkeypatch.setattr(loop, "_read_losses", lambda *args: reads.append(1) or read(*args))
     fit(Slope(), ONES, tmp_path, images=800, batch_size=4, seed=0)
-    assert len(reads) == loop.TICKS  # 200 steps, but only one look per tick
+    assert len(reads) == loop.READINGS  # 200 steps, but only one reading per mark
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_name(tmp_path):
@@ -104,7 +107,7 @@ def test_the_published_weights_are_those_with_the_smallest_distance(tmp_path):
     method = Slope()
     record = fit(method, ONES, tmp_path, images=80, batch_size=4, seed=0, monitor=monitor)
     best = min(looked, key=lambda w: abs(w - 1.5))
-    assert len(looked) == loop.LOOKS and best != looked[-1]
+    assert len(looked) == loop.EVALUATIONS and best != looked[-1]
     assert method.net.weight.item() == best == load_file(tmp_path / "weights.safetensors")["net.weight"].item()
     lines = [json.loads(line) for line in (tmp_path / "monitor.jsonl").read_text().splitlines()]
     assert [line["distance"] for line in lines] == [abs(w - 1.5) for w in looked]
@@ -115,7 +118,7 @@ def test_a_loss_need_not_appear_in_every_step(tmp_path):
     class Lazy(Slope):
         def step(self, batch, optimisers, fraction):
             losses = super().step(batch, optimisers, fraction)
-            return {**losses, "lazy": torch.tensor(float(self.at))} if self.at % 4 == 0 else losses
+            return {**losses, "lazy": torch.tensor(float(self.global_step))} if self.global_step % 4 == 0 else losses
 
     fit(Lazy(), ONES, tmp_path, images=4 * 100, batch_size=4, seed=0)  # a tick every two steps
     lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]

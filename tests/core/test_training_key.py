@@ -12,7 +12,7 @@ from medsynth_lib.core import trainer as training
 from medsynth_lib.core import training_key
 from medsynth_lib.core.trainer import fit
 from medsynth_lib.core.training_key import code_hash, thing_hash
-from medsynth_lib.data.augment import augment, moved, random_tones
+from medsynth_lib.data.augment import augment, random_affine, random_intensity_curve
 from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.evaluation import monitor
 from medsynth_lib.models.autoencoder.vae import VAE
@@ -43,7 +43,7 @@ class Mine(Method):
     name = "mine"
     networks = ("net",)
 
-    def __init__(self):
+    def build(self):
         self.net = Net()
 
     def optimisers(self):
@@ -135,7 +135,7 @@ def test_who_chooses_the_weights_is_part_of_the_key(tmp_path, capsys):
     """Two validation sets, one function: two trainings. The same set again: the same."""
     assert thing_hash(judged_by(slices(1))) == thing_hash(judged_by(slices(1)))
     assert thing_hash(judged_by(slices(1))) != thing_hash(judged_by(slices(2)))
-    watches = [monitor.against(slices(1), slices(k), 0, n=n) for k, n in ((2, 8), (2, 8), (3, 8), (2, 9))]
+    watches = [monitor.holdout_monitor(slices(1), slices(k), 0, n=n) for k, n in ((2, 8), (2, 8), (3, 8), (2, 9))]
     hashes = [thing_hash(watch) for watch in watches]
     assert hashes[0] == hashes[1] and len(set(hashes)) == 3
 
@@ -153,7 +153,14 @@ def test_augmentation_is_known_by_its_code_and_not_by_its_name():
     first, second = cell()["brighter"], cell(CELL.replace("* 1.5", "* 2.5"))["brighter"]
     assert first.__name__ == second.__name__ and thing_hash(first) != thing_hash(second)
     assert thing_hash(first) == thing_hash(cell(CELL.replace("# a line", "# other"))["brighter"])
-    library = [augment, moved, random_tones, partial(random_tones, points=4), partial(random_tones, points=5), None]
+    library = [
+        augment,
+        random_affine,
+        random_intensity_curve,
+        partial(random_intensity_curve, points=4),
+        partial(random_intensity_curve, points=5),
+        None,
+    ]
     assert len({thing_hash(one) for one in library}) == len(library)
 
 

@@ -81,9 +81,9 @@ def test_an_early_end_without_an_error_is_a_failure(folder, tmp_path, capsys):
 def test_a_notebook_that_still_runs_elsewhere_is_waited_for(folder, tmp_path):
     """Snakemake was killed, its notebook lives on: two processes must not write to one folder."""
     folder("print('second')")
-    words = [sys.executable, "-u", "-c"]
-    words += ["import sys, fcntl; f = open(sys.argv[1], 'a+'); fcntl.flock(f, 2); print('held'); sys.stdin.read()"]
-    words += [str(tmp_path / ".lock")]
+    hold = "import sys, pathlib; from medsynth_lib.core.locks import own_turn\n"
+    hold += "with own_turn(pathlib.Path(sys.argv[1]), ''): print('held'); sys.stdin.read()"
+    words = [sys.executable, "-u", "-c", hold, str(tmp_path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         ends = []
@@ -116,9 +116,11 @@ def test_usage(root):
 
 def test_what_a_kernel_sends_to_stdout_itself_is_not_in_the_log_twice(folder, tmp_path):
     """Child processes of a kernel (`side_by_side`) print to its stdout; ipykernel passes that on, and echoes it."""
-    folder("import subprocess, time", "subprocess.run(['echo', 'from a child'])", "time.sleep(1)")
+    child = "subprocess.run([sys.executable, '-c', 'print(\\'from a child\\')'])"
+    folder("import subprocess, sys, time", child, "time.sleep(1)")
     program = (
-        "import sys; from pathlib import Path; from medsynth_lib.course import execute as headless; headless.silence_children(); "
+        "import sys; from pathlib import Path; from medsynth_lib.course import execute as headless\n"
+        "headless.silence_children(); "
         f"headless.FOLDER = Path({str(tmp_path / 'notebooks')!r}); "
         f"sys.exit(headless.main(['01_vae', {str(tmp_path / 'out.ipynb')!r}]))"
     )

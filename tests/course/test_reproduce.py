@@ -1,13 +1,18 @@
 """What `make reproduce` looks at before and after Snakemake: which jobs are done, and which of them failed."""
 
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from medsynth_lib.course import reproduce
+from medsynth_lib.core.locks import LOCK
+from medsynth_lib.course import reproduce, scheduler
 from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.experiment import finished
+from medsynth_lib.experiment.run import run_folder
 
 
 def samples(value):
@@ -73,3 +78,46 @@ def test_a_job_that_failed_is_named_although_its_old_result_is_there(folder, cap
     assert "05_ddpm did not finish: last words of 05_ddpm" in text
     assert "arms/unet/real/0 did not finish: last words of arms/unet/real/0" in text
     assert "06_segmentation did not" not in text
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from medsynth_lib.core.locks import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", [LOCK, scheduler.LOCK])
+def test_one_run_at_a_time_in_a_folder(tmp_path, monkeypatch, capsys, root, name):
+    """Also when only the Snakemake of a killed call lives on. Once its holder has ended, the folder is free."""
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+    monkeypatch.setattr(scheduler.subprocess, "run", lambda words: SimpleNamespace(returncode=0))
+    words = ["--profile", "smoke", "--notebooks", "00"]
+    folder = run_folder("smoke", "phantom", 0)
+    folder.mkdir(parents=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": root}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder / name)], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        assert reproduce.main(words) == 2
+        assert f"is at work in {folder}; wait for it or choose another SEED" in capsys.readouterr().out
+        assert not (folder / "config.json").exists()
+        other.kill()
+    assert reproduce.main(words) == 0 and (folder / "config.json").is_file()
+
+
+def test_snakemake_is_told_the_folder_and_holds_its_lock(tmp_path, monkeypatch):
+    given = []
+
+    def snakemake(words):
+        given.extend(words)
+        assert scheduler.is_at_work(tmp_path)
+        raise SystemExit(0)
+
+    monkeypatch.setattr("snakemake.cli.main", snakemake)
+    with pytest.raises(SystemExit):
+        scheduler.main([str(tmp_path), *scheduler.words(tmp_path, 3, "--dry-run")])
+    assert given[given.index("--cores") + 1] == "3" and str(tmp_path / "config.json") in given
+    assert not scheduler.is_at_work(tmp_path)

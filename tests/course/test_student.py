@@ -7,7 +7,7 @@ from medsynth_lib.course import student
 
 
 def test_copies_have_no_solution_and_all_the_rest(root, tmp_path):
-    student.main(tmp_path)
+    assert student.main([str(tmp_path)]) == 0
     for name in course.NOTEBOOKS:
         source = nbformat.read(root / "notebooks" / f"{name}.ipynb", 4).cells
         copy = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells
@@ -21,3 +21,9 @@ def test_copies_have_no_solution_and_all_the_rest(root, tmp_path):
                 assert theirs.source == mine.source
             assert not theirs.get("outputs")
         assert emptied >= 1, f"{name} has no solution cell"
+
+
+def test_the_notebooks_themselves_are_not_overwritten(capsys):
+    before = {path: path.read_bytes() for path in course.FOLDER.glob("*.ipynb")}
+    assert student.main([str(course.FOLDER)]) == 2 and "name another folder" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in course.FOLDER.glob("*.ipynb")} == before

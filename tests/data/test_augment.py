@@ -2,7 +2,7 @@
 
 import torch
 
-from medsynth_lib.data.augment import augment, moved, random_tones
+from medsynth_lib.data.augment import augment, random_affine, random_intensity_curve
 
 
 def test_label_follows_the_image():
@@ -19,12 +19,12 @@ def test_label_follows_the_image():
 
 
 def test_a_lesion_at_the_edge_keeps_its_label():
-    """The picture is the label itself: wherever it is bright there is a label, and where it is dark there is none."""
+    """The image is the label itself: wherever it is bright there is a label, and where it is dark there is none."""
     labels = torch.zeros(64, 32, 32, dtype=torch.uint8)
     labels[:32, :, :9] = 1
     labels[32:, 24:, 12:] = 1
     torch.manual_seed(0)
-    out = moved({"images": labels[:, None].float() * 2 - 1, "labels": labels})
+    out = random_affine({"images": labels[:, None].float() * 2 - 1, "labels": labels})
     image, label = out["images"][:, 0], out["labels"]
     assert not torch.equal(label, labels)
     assert (label[image > 0.999] == 1).all() and (label[image < -0.999] == 0).all()
@@ -47,19 +47,19 @@ def test_no_new_label_values():
     assert set(out.unique().tolist()) <= {0, 3} and out.dtype == torch.uint8
 
 
-def test_random_tones_change_grey_values_of_half_the_pictures_and_neither_air_nor_labels():
+def test_random_curves_change_intensities_of_half_the_images_and_neither_air_nor_labels():
     ramp = torch.linspace(-0.9, 0.9, 24).expand(64, 1, 24, 24).clone()
     ramp[:, :, :6] = -1
     batch = {"images": ramp, "labels": torch.ones(64, 24, 24, dtype=torch.uint8)}
     torch.manual_seed(2)
     plain = augment(batch)
     torch.manual_seed(2)
-    toned = random_tones(batch)
-    assert torch.equal(plain["labels"], toned["labels"])
+    mapped = random_intensity_curve(batch)
+    assert torch.equal(plain["labels"], mapped["labels"])
     air = plain["images"] <= -0.95
-    assert torch.equal(plain["images"][air], toned["images"][air])
-    assert toned["images"].abs().max() <= 1
-    changed = (plain["images"] != toned["images"]).flatten(1).any(1)
+    assert torch.equal(plain["images"][air], mapped["images"][air])
+    assert mapped["images"].abs().max() <= 1
+    changed = (plain["images"] != mapped["images"]).flatten(1).any(1)
     assert 16 < changed.sum() < 48
-    slopes = toned["images"][changed][:, 0, 15].diff(dim=1)
+    slopes = mapped["images"][changed][:, 0, 15].diff(dim=1)
     assert (slopes < -0.02).any() and (slopes > 0.02).any()  # curves that fall and curves that rise

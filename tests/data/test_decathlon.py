@@ -62,7 +62,7 @@ def test_hippocampus(tmp_path):
     assert slices.channels == ("MR",) and slices.label_names == ("background", "anterior", "posterior")
     assert slices.levels.tolist() == [1, 2] * 3, "only slices with a label"
     assert slices.spacing == (36 / 32, 36 / 32) and slices.licence == "CC-BY-SA-4.0"
-    assert "may stem from one patient" in slices.processing["subjects"]
+    assert "may come from one patient" in slices.processing["subjects"]
     few = decathlon.load("hippocampus", tmp_path, **{**SIZES, "subjects": 2, "slices_per_subject": 1})
     assert len(few) == 2 == len(few.unique_subjects())
 

@@ -1,4 +1,4 @@
-"""Image and label as one picture."""
+"""Image and label as one image."""
 
 import numpy as np
 import torch
@@ -23,10 +23,10 @@ def make(n=6, labels=True, classes=False) -> SliceSet:
 
 def test_encode_then_decode_is_the_identity():
     tensors = joint.tensors_of(make())
-    picture = joint.encode(tensors["images"], tensors["labels"], 3)
-    assert picture.shape == (6, 5, 8, 8)
-    assert set(picture[:, 2:].unique().tolist()) == {-1.0, 1.0}
-    images, labels = joint.decode(picture, 2)
+    image = joint.encode(tensors["images"], tensors["labels"], 3)
+    assert image.shape == (6, 5, 8, 8)
+    assert set(image[:, 2:].unique().tolist()) == {-1.0, 1.0}
+    images, labels = joint.decode(image, 2)
     assert torch.equal(images, tensors["images"]) and torch.equal(labels, tensors["labels"])
 
 
@@ -37,7 +37,7 @@ def test_a_border_between_two_labels_stays_between_them():
     blur = torch.nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     one_hot = joint.encode(torch.zeros(1, 0, 8, 8), labels, 4)
     assert set(joint.decode(blur(one_hot), 0)[1].unique().tolist()) == {0, 3}
-    coded = torch.tensor(joint.CODED_LEVELS)[labels.long()] / 5 * 2 - 1
+    coded = torch.tensor(joint.CODED_VALUES)[labels.long()] / 5 * 2 - 1
     assert torch.equal(joint.decode_coded_channel(coded), labels)
     assert set(joint.decode_coded_channel(blur(coded[:, None])[:, 0]).unique().tolist()) > {0, 3}
 

@@ -1,13 +1,13 @@
-"""Masks to draw from: the head is found, a moved lesion stays whole in a head, and the way back loses nothing."""
+"""Masks as a condition: the head is found, a transplanted lesion stays inside it, `without_head` is the inverse."""
 
 import numpy as np
 import pytest
 
-from medsynth_lib.data.masks import edited, with_head, without_head
+from medsynth_lib.data.masks import transplant_lesions, with_head, without_head
 from medsynth_lib.data.slices import DataError, SliceSet
 
 
-def people(n=6, size=32, lesion=True):
+def subject_slices(n=6, size=32, lesion=True):
     """Round heads with a dark hole; every second one with a lesion of two labels, left of the middle."""
     y, x = np.mgrid[:size, :size] - size // 2
     head = (y**2 + x**2) < 12**2
@@ -28,7 +28,7 @@ def people(n=6, size=32, lesion=True):
 
 
 def test_the_head_is_the_label_below_the_lesion_s_without_holes():
-    slices = people()
+    slices = subject_slices()
     found = with_head(slices)
     assert found.label_names == ("background", "head", "oedema", "core")
     assert found.labels[1, 16, 16] == 1 and found.labels[1, 0, 0] == 0 and found.labels[0, 16, 11] == 3
@@ -37,9 +37,9 @@ def test_the_head_is_the_label_below_the_lesion_s_without_holes():
         with_head(SliceSet(images=slices.images, subjects=slices.subjects, channels=("x",), source="made"))
 
 
-def test_a_moved_lesion_stays_inside_the_head_with_its_parts_and_about_its_size():
-    labels = with_head(people()).labels
-    new = edited(labels, 40, seed=0)
+def test_a_transplanted_lesion_stays_inside_the_head_with_its_parts_and_about_its_size():
+    labels = with_head(subject_slices()).labels
+    new = transplant_lesions(labels, 40, seed=0)
     assert new.shape == (40, 32, 32) and new.dtype == np.uint8 and set(np.unique(new)) == {0, 1, 2, 3}
     assert np.array_equal(new > 0, np.repeat(labels[1:2] > 0, 40, axis=0))
     area = (new > 1).sum(axis=(1, 2))
@@ -47,9 +47,11 @@ def test_a_moved_lesion_stays_inside_the_head_with_its_parts_and_about_its_size(
     assert (area[area > 0] > 0.45 * 36).all() and (area[area > 0] < 1.8 * 36).all()
     centres = {tuple(np.argwhere(mask > 1).mean(axis=0).round()) for mask in new[area > 0]}
     assert len(centres) > 10
-    assert np.array_equal(edited(labels, 40, seed=0), new) and not np.array_equal(edited(labels, 40, seed=1), new)
+    assert np.array_equal(transplant_lesions(labels, 40, seed=0), new) and not np.array_equal(
+        transplant_lesions(labels, 40, seed=1), new
+    )
 
 
 def test_without_lesions_there_is_nothing_to_move():
-    labels = with_head(people(lesion=False)).labels
-    assert set(np.unique(edited(labels, 5, seed=0))) == {0, 1}
+    labels = with_head(subject_slices(lesion=False)).labels
+    assert set(np.unique(transplant_lesions(labels, 5, seed=0))) == {0, 1}

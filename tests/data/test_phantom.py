@@ -1,4 +1,4 @@
-"""The phantom: physics against hand values, the same people for a seed, labels where they belong."""
+"""The phantom: physics against hand values, the same subjects for a seed, labels where they belong."""
 
 import numpy as np
 import pytest

@@ -79,9 +79,9 @@ def test_map_labels():
             pre.map_labels(np.array([0.0, bad]), {0: 0, 1: 1}, "seg.nii")
 
 
-def test_spread_and_choice():
-    assert pre.spread(range(10), 0) == list(range(10)) == pre.spread(range(10), 99)
-    assert pre.spread(range(10), 1) == [5] and pre.spread(range(10), 2) == [2, 7]
+def test_even_spacing_and_choice_of_subjects():
+    assert pre.evenly_spaced(range(10), 0) == list(range(10)) == pre.evenly_spaced(range(10), 99)
+    assert pre.evenly_spaced(range(10), 1) == [5] and pre.evenly_spaced(range(10), 2) == [2, 7]
     names = [f"s{k}" for k in range(50)]
     chosen = pre.choose_subjects(names, 10, seed=1)
     assert len(set(chosen)) == 10 and chosen == pre.choose_subjects(names[::-1], 10, seed=1)
@@ -124,7 +124,7 @@ def test_square_of_the_right_size_is_untouched():
 
 def cut(value):
     images = np.full((6, 1, 8, 8), value, np.float32)
-    return pre.Cut(images, None, np.array([1, 2, 4]), (1.0, 1.0))
+    return pre.AxialVolume(images, None, np.array([1, 2, 4]), (1.0, 1.0))
 
 
 def test_stack_cases_shares_slices_and_counts_levels_on():
@@ -143,7 +143,7 @@ def test_stack_cases_shares_slices_and_counts_levels_on():
 
 def test_case_without_fitting_slice_is_left_out():
     def read(value):
-        return cut(value) if value else pre.Cut(cut(0).images, None, np.array([], int), (1.0, 1.0))
+        return cut(value) if value else pre.AxialVolume(cut(0).images, None, np.array([], int), (1.0, 1.0))
 
     with pytest.warns(UserWarning, match="empty: no slice"):
         out = pre.stack_cases([("empty", 0), ("full", 1)], read, image_size=8, slices_per_subject=0)

@@ -43,7 +43,7 @@ def test_split_is_disjoint_whole_and_seeded():
 def test_identical_images_are_tied_together():
     slices = make(subjects=12)
     images = slices.images.copy()
-    images[0] = images[6] = images[30]  # subjects 0, 2 and 10 share a picture
+    images[0] = images[6] = images[30]  # subjects 0, 2 and 10 share an image
     slices = make(subjects=12, images=images)
     for seed in range(20):
         split = split_subjects(slices, seed)

@@ -20,7 +20,7 @@ SLICES = SliceSet(
     source="phantom",
     processing={"intensity": "scaled"},
 )
-GROUPS = {"small lesion": {"share of real slices": 0.25, "share of drawn slices": None, "covered": 0.5}}
+GROUPS = {"small lesion": {"share of real slices": 0.25, "share of synthetic slices": None, "covered": 0.5}}
 
 
 def test_a_model_card_says_what_was_measured_and_its_comparison():
@@ -30,7 +30,7 @@ def test_a_model_card_says_what_was_measured_and_its_comparison():
         "0.800 [0.790, 0.810]",
         "2.0, 2.0, 2.0",
         "0.30",
-        "other real people 0.60",
+        "other real subjects 0.60",
         "1.5 % [0.4, 3.1]",
     ):
         assert words in text, words
@@ -39,14 +39,14 @@ def test_a_model_card_says_what_was_measured_and_its_comparison():
 
 
 def test_what_was_not_measured_is_a_dash():
-    assert "| Dice of a segmenter trained on its slices alone | - | on real ones - |" in cards.model_card(
+    assert "| Dice of a segmenter trained on its slices only | - | on real slices - |" in cards.model_card(
         record_of(dice=None), RUN, SLICES, {}
     )
 
 
-def test_a_data_card_names_people_licence_and_processing():
+def test_a_data_card_names_subjects_licence_and_processing():
     text = cards.data_card(SLICES, RUN, {})
-    for words in ("# Data card: phantom", "6 people in gen_train", "2 x 3 mm", "- intensity: scaled", "No subgroups"):
+    for words in ("# Data card: phantom", "6 subjects in gen_train", "2 x 3 mm", "- intensity: scaled", "No subgroups"):
         assert words in text, words
 
 

@@ -95,7 +95,9 @@ def test_monai_reads_it_and_the_pixels_come_back(run, channels, tmp_path):
         voxels, spacing = pre.read_nifti(folder / pair["image"])
         label, _ = pre.read_nifti(folder / pair["label"])
         voxels = voxels[..., None] if channels == 1 else voxels
-        assert np.allclose(pre.to_axial(np.moveaxis(voxels, -1, 0))[0], slices.images[k], atol=1.1 / release.GREY)
+        assert np.allclose(
+            pre.to_axial(np.moveaxis(voxels, -1, 0))[0], slices.images[k], atol=1.1 / release.INTENSITY_STEPS
+        )
         assert np.array_equal(pre.to_axial(label)[0], slices.labels[k])
         assert spacing == (3.0, 2.0, 1.0)
 
@@ -156,15 +158,15 @@ def test_a_wrong_name_a_stale_report_and_no_report_are_told(run, capsys, monkeyp
 
 
 def test_samples_that_are_not_the_audited_ones_are_refused(run):
-    """Drawn again by a run that ended in between, or reported before they were drawn."""
-    judged = samples().hash()
-    folder = run(samples_hash=judged)
-    metrics = json.loads((folder / "05_ddpm" / "metrics.json").read_text()) | {"beside": {"samples_hash": judged}}
+    """Sampled again by a run that did not finish, or reported before they were sampled."""
+    samples_hash = samples().hash()
+    folder = run(samples_hash=samples_hash)
+    metrics = json.loads((folder / "05_ddpm" / "metrics.json").read_text()) | {"beside": {"samples_hash": samples_hash}}
     (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
     assert release.release(folder, "edm")
     others = replace(samples(), images=-samples().images)
     others.save(folder / "05_ddpm" / "samples")
-    with pytest.raises(ReportError, match="did not reach its end"):
+    with pytest.raises(ReportError, match="did not finish"):
         release.release(folder, "edm")
     metrics["beside"] = {"samples_hash": others.hash()}
     (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
@@ -188,10 +190,10 @@ def test_a_full_disk_is_told_and_leaves_no_half_release(run, capsys, monkeypatch
 def test_planted_copies_from_the_audit_itself_are_refused(run):
     """The whole way: samples that are training slices, the audit's own numbers, a refusal."""
     rng = np.random.default_rng(1)
-    people = rng.uniform(-1, 1, (40, 2, 8, 8)).astype(np.float32)
+    images = rng.uniform(-1, 1, (40, 2, 8, 8)).astype(np.float32)
     labels = np.ones((40, 8, 8), np.uint8)
     whole = SliceSet(
-        images=people,
+        images=images,
         labels=labels,
         subjects=[str(k) for k in range(40)],
         channels=("T1", "T2"),

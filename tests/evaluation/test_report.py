@@ -31,9 +31,9 @@ METRICS = {
 }
 DICE = {name: interval(0.8) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")}
 AUDIT = {"percent": 1.5, "ci95": [0.4, 3.1]}
-JUDGED = {
+EVALUATION = {
     "distances": {space: {"distance": 4.0, "distance_floor": 2.0} for space in ("wavelets", "radiomics", "encoder")},
-    "variety": {"synthetic": {"coverage": 0.3}, "real": {"coverage": 0.6}},
+    "diversity": {"synthetic": {"coverage": 0.3}, "real": {"coverage": 0.6}},
     "anatomy": {},
     "subgroups": {},
     "correlation": {"smooth": AUDIT, "plain": AUDIT, "expected_percent": 1.0},
@@ -48,7 +48,7 @@ CONTROLS = {"planted_copies_found_percent": {"exact": 100.0}, "negative_control_
 
 
 def record_of(dice=DICE):
-    return report.generator_record(METRICS, dice, JUDGED, ATTACKS, CONTROLS)
+    return report.generator_record(METRICS, dice, EVALUATION, ATTACKS, CONTROLS)
 
 
 def test_a_record_holds_what_the_report_promises():
@@ -98,7 +98,7 @@ def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_p
 
 
 def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypatch):
-    """A run that trained or sampled anew and did not reach its end leaves the old metrics.json beside new files."""
+    """A run that trained or sampled again and did not finish leaves the old metrics.json beside new files."""
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
     run = runs.start("02_dcgan", "smoke")
@@ -109,12 +109,12 @@ def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypat
     assert report.trained_generators(run)["dcgan"]["beside"] == {"samples_hash": samples.hash(), "weights_key": "one"}
     other.save(run.folder / "samples")
     assert not finished.is_done(run.folder)
-    with pytest.raises(report.ReportError, match="trained or sampled anew by a run that did not reach its end"):
+    with pytest.raises(report.ReportError, match="trained or sampled again by a run that did not finish"):
         report.trained_generators(run)
     samples.save(run.folder / "samples")
     assert report.trained_generators(run) and finished.is_done(run.folder)
     (run.folder / "config.json").write_text('{"key": "two"}')
-    with pytest.raises(report.ReportError, match="trained or sampled anew"):
+    with pytest.raises(report.ReportError, match="trained or sampled again"):
         report.trained_generators(run, ("dcgan",))
 
 

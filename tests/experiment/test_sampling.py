@@ -21,7 +21,7 @@ from medsynth_lib.experiment import sampling
 
 
 def a_trained_one(folder, size):
-    """A VAE of pictures of `size` pixels, what its samples shall be like, and the folder of its weights."""
+    """A VAE of images of `size` pixels, what its samples shall be like, and the folder of its weights."""
     like = SliceSet(
         images=np.zeros((8, 1, size, size), np.float32),
         labels=np.zeros((8, size, size), np.uint8),

@@ -1,4 +1,4 @@
-"""Measures of anatomy on drawn discs, and their distance against its closed form."""
+"""Measures of anatomy on discs, and their distance against its closed form."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,14 @@ import pytest
 from medsynth_lib.core import portions
 from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.metrics import anatomy
-from medsynth_lib.metrics.anatomy import by_lesion, measures, subgroups, tissue_cuts, wasserstein, with_floor
+from medsynth_lib.metrics.anatomy import (
+    intensity_tertiles,
+    lesion_size_groups,
+    measures,
+    subgroups,
+    wasserstein,
+    with_floor,
+)
 
 
 def discs(radii, seed=0, shift=0):
@@ -28,7 +35,7 @@ def discs(radii, seed=0, shift=0):
 
 def test_areas_places_and_tissue():
     slices = discs([0, 3, 6], shift=4)
-    found = measures(slices, tissue_cuts(slices))
+    found = measures(slices, intensity_tertiles(slices))
     assert found["slices with lesion"].tolist() == [0, 1, 1]
     assert found["area of lesion"] == pytest.approx([4 * np.pi * 9, 4 * np.pi * 36], rel=0.15)
     assert found["lesion, column"] == pytest.approx(np.full(2, 20 / 32 - 0.5), abs=1e-6)
@@ -55,28 +62,35 @@ def test_too_large_lesions_show_only_where_they_should():
 
 def test_sets_without_masks_have_tissue_only():
     slices = discs([3, 4])
-    found = measures(SliceSet(slices.images, slices.subjects, channels=("x",)), tissue_cuts(slices))
+    found = measures(SliceSet(slices.images, slices.subjects, channels=("x",)), intensity_tertiles(slices))
     assert set(found) == {"foreground", "dark x", "middle x", "bright x"}
 
 
-def test_subgroups_show_who_is_missing():
+def test_subgroups_show_what_is_missing():
     """The holdout has small and large lesions, the samples only large ones."""
     train, holdout = discs([2, 4, 6] * 10, 1), discs([0, 2, 4, 6] * 10, 2)
-    drawn = discs([6] * 20, 3)
+    samples = discs([6] * 20, 3)
     covered = (holdout.labels > 0).sum((1, 2)) > 60
-    found = subgroups(drawn, train, holdout, covered)
+    found = subgroups(samples, train, holdout, covered)
     assert found["no lesion"]["share of real slices"] == found["small lesion"]["share of real slices"] == 0.25
-    assert found["large lesion"]["share of drawn slices"] == 1 and found["small lesion"]["share of drawn slices"] == 0
+    assert (
+        found["large lesion"]["share of synthetic slices"] == 1
+        and found["small lesion"]["share of synthetic slices"] == 0
+    )
     assert found["large lesion"]["covered"] == 1 and found["small lesion"]["covered"] == 0
-    assert found["low slices"]["share of drawn slices"] is None
+    assert found["low slices"]["share of synthetic slices"] is None
 
 
-def by_hand(slices, cuts, rows):
+def by_hand(slices, tertiles, rows):
     """Measures of one channel, slice by slice."""
     found = {}
     for image, label in zip(slices.images[rows, 0], slices.labels[rows], strict=True):
         inside, place = image > -0.8, np.argwhere(label > 0)
-        shares = ((image <= cuts[0, 0]) & inside, (image > cuts[0, 0]) & (image <= cuts[0, 1]), image > cuts[0, 1])
+        shares = (
+            (image <= tertiles[0, 0]) & inside,
+            (image > tertiles[0, 0]) & (image <= tertiles[0, 1]),
+            image > tertiles[0, 1],
+        )
         one = {f"{third} x": (s & inside).sum() / inside.sum() for third, s in zip(anatomy.THIRDS, shares, strict=True)}
         one |= {"foreground": inside.sum() / image.size, "slices with lesion": float(len(place) > 0)}
         if len(place):
@@ -94,25 +108,25 @@ def test_portions_are_measured_as_single_slices_are(monkeypatch, rows):
     radii = np.random.default_rng(0).uniform(3, 8, 23)
     radii[[0, 6, 7, 21]] = 0
     slices = discs(radii)
-    cuts = tissue_cuts(slices)
-    found = measures(slices, cuts, rows)
-    expected = by_hand(slices, cuts, np.arange(23) if rows is None else rows)
+    tertiles = intensity_tertiles(slices)
+    found = measures(slices, tertiles, rows)
+    expected = by_hand(slices, tertiles, np.arange(23) if rows is None else rows)
     assert set(found) == set(expected)
     assert all(found[name] == pytest.approx(expected[name]) for name in expected)
-    groups, size = by_lesion(slices, slices), (slices.labels > 0).sum((1, 2))
+    groups, size = lesion_size_groups(slices, slices), (slices.labels > 0).sum((1, 2))
     low, high = np.quantile(size[size > 0], [1 / 3, 2 / 3])
     assert np.array_equal(groups["no lesion"], size == 0) and np.array_equal(groups["large lesion"], size > high)
     assert np.array_equal(groups["small lesion"], (size > 0) & (size <= low))
 
 
-def test_cuts_are_quantiles_of_all_slices_or_of_many_drawn_at_random(monkeypatch):
+def test_tertiles_are_quantiles_of_all_slices_or_of_many_sampled_at_random(monkeypatch):
     """Bright and dark slices by turns: every second one would be of one kind."""
     monkeypatch.setattr(portions, "PORTION", 7)
     slices = discs([3] * 400)
     slices.images[::2] = np.where(slices.images[::2] > -0.8, slices.images[::2] / 2 + 0.4, -1)
     exact = np.quantile(slices.images[slices.images > -0.8], [1 / 3, 2 / 3])
-    assert np.array_equal(tissue_cuts(slices)[0], exact)
+    assert np.array_equal(intensity_tertiles(slices)[0], exact)
     monkeypatch.setattr(anatomy, "SLICES", 200)
-    few = tissue_cuts(slices)[0]
+    few = intensity_tertiles(slices)[0]
     assert few == pytest.approx(exact, abs=0.06) and not np.array_equal(few, exact)
-    assert np.array_equal(tissue_cuts(slices)[0], few)
+    assert np.array_equal(intensity_tertiles(slices)[0], few)

@@ -12,8 +12,8 @@ from medsynth_lib.metrics.copying import (
     c_t,
     cosine_audit,
     distance_ratio,
-    drawn_by_person,
     likelihood_gap,
+    rows_of_random_subjects,
     with_null,
 )
 
@@ -24,13 +24,13 @@ def unit(n, seed, d=8):
 
 
 TRAIN, HOLDOUT, FRESH = unit(200, 0), unit(200, 1), unit(200, 2)
-PEOPLE = np.repeat(np.arange(100), 2)
+SUBJECTS = np.repeat(np.arange(100), 2)
 COPIES = FRESH.copy()
 COPIES[:40] = TRAIN[:40]  # 20 %
 
 
 def test_cosine_audit_finds_copies_and_little_else():
-    clean, copied = (cosine_audit(x, TRAIN, HOLDOUT, PEOPLE) for x in (FRESH, COPIES))
+    clean, copied = (cosine_audit(x, TRAIN, HOLDOUT, SUBJECTS) for x in (FRESH, COPIES))
     assert clean["percent"] < 5 and copied["percent"] >= 20
     assert (copied["r"][:40] > 0.9999).all() and np.array_equal(copied["nearest"][:40], range(40))
     assert copied["r"] == pytest.approx((COPIES @ TRAIN.T).max(1), abs=1e-5)
@@ -45,20 +45,20 @@ def test_c_t_is_a_standard_normal_without_copying():
 
 def test_authenticity_by_the_definition():
     distances, among = cdist(COPIES, TRAIN), cdist(TRAIN, TRAIN)
-    among[PEOPLE[:, None] == PEOPLE] = np.inf
+    among[SUBJECTS[:, None] == SUBJECTS] = np.inf
     at = distances.argmin(1)
     expected = np.mean(distances.min(1) > among.min(1)[at])
-    assert authenticity(COPIES, TRAIN, PEOPLE) == pytest.approx(expected)
-    assert authenticity(FRESH, TRAIN, PEOPLE) - authenticity(COPIES, TRAIN, PEOPLE) > 0.05
+    assert authenticity(COPIES, TRAIN, SUBJECTS) == pytest.approx(expected)
+    assert authenticity(FRESH, TRAIN, SUBJECTS) - authenticity(COPIES, TRAIN, SUBJECTS) > 0.05
 
 
 def test_neighbouring_slices_do_not_make_everything_authentic():
-    """Each person twice, nearly alike: copies of one slice are as near as the other slice, and still no new people."""
+    """Two nearly equal slices per subject: copies of one are as near as the other slice, and still not authentic."""
     rng = np.random.default_rng(0)
     train = np.repeat(unit(100, 3), 2, axis=0) + 0.01 * rng.normal(0, 1, (200, 8))
     copies = train[::2] + 0.02 * rng.normal(0, 1, (100, 8))
-    assert authenticity(copies, train, PEOPLE) == 0
-    assert authenticity(copies, train, np.arange(200)) > 0.7  # as if every slice were a person
+    assert authenticity(copies, train, SUBJECTS) == 0
+    assert authenticity(copies, train, np.arange(200)) > 0.7  # as if every slice were a subject
 
 
 def test_ratio_and_gap_of_copies():
@@ -69,15 +69,15 @@ def test_ratio_and_gap_of_copies():
         distance_ratio(FRESH, TRAIN[:10], HOLDOUT)
 
 
-def test_people_are_drawn_whole():
-    rows = drawn_by_person(PEOPLE, 50, seed=0)
-    assert len(rows) == 50 and (np.bincount(PEOPLE[rows], minlength=100) % 2 == 0).all()
+def test_all_rows_of_a_subject_are_chosen():
+    rows = rows_of_random_subjects(SUBJECTS, 50, seed=0)
+    assert len(rows) == 50 and (np.bincount(SUBJECTS[rows], minlength=100) % 2 == 0).all()
 
 
 def test_the_null_stands_beside_the_scores():
-    found = with_null(COPIES, TRAIN, HOLDOUT, (PEOPLE, PEOPLE), seed=0)
-    assert found["n"] == 100 and set(found["synthetic"]) == set(found["unseen_people"])
-    assert found["synthetic"]["likelihood_gap"] > found["unseen_people"]["likelihood_gap"]
+    found = with_null(COPIES, TRAIN, HOLDOUT, (SUBJECTS, SUBJECTS), seed=0)
+    assert found["n"] == 100 and set(found["synthetic"]) == set(found["unseen_subjects"])
+    assert found["synthetic"]["likelihood_gap"] > found["unseen_subjects"]["likelihood_gap"]
 
 
 def gap_by_hand(synthetic, training, holdout):

@@ -48,7 +48,7 @@ def test_nearest_rows(there):
         was_there(there) and np.array_equal(at, every.argmin(1)) and distance == pytest.approx(every.min(1), rel=1e-4)
     )
     names = RNG.integers(0, 3, 50), RNG.integers(0, 3, 70)
-    distance, at = neighbours.nearest(QUERIES, REFERENCES, apart=names)
+    distance, at = neighbours.nearest(QUERIES, REFERENCES, exclude_same=names)
     others = np.where(names[0][:, None] == names[1], np.inf, every)
     assert np.array_equal(at, others.argmin(1)) and distance == pytest.approx(others.min(1), rel=1e-4)
 

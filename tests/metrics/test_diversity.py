@@ -90,10 +90,10 @@ def test_ms_ssim_of_pairs_sees_likeness():
     one = gaussian_filter(rng.normal(0, 0.3, (1, 1, 32, 32)), (0, 0, 2, 2))
     alike = np.clip(one + 0.02 * rng.normal(0, 1, (20, 1, 32, 32)), -1, 1).astype(np.float32)
     other = gaussian_filter(rng.normal(0, 1, (20, 1, 32, 32)), (0, 0, 2, 2)).clip(-1, 1).astype(np.float32)
-    people = np.arange(20)
-    assert ms_ssim_of_pairs(alike, people, 0) > ms_ssim_of_pairs(other, people, 0) + 0.2
-    assert ms_ssim_of_pairs(np.repeat(other[:1], 20, axis=0), people, 0) == pytest.approx(1)
-    with pytest.raises(ValueError, match="of one person"):
+    subjects = np.arange(20)
+    assert ms_ssim_of_pairs(alike, subjects, 0) > ms_ssim_of_pairs(other, subjects, 0) + 0.2
+    assert ms_ssim_of_pairs(np.repeat(other[:1], 20, axis=0), subjects, 0) == pytest.approx(1)
+    with pytest.raises(ValueError, match="of one subject"):
         ms_ssim_of_pairs(other, np.zeros(20), 0)
 
 

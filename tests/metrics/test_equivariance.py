@@ -1,4 +1,4 @@
-"""EQ-T: exact for an input that is the picture, low for one that sticks to the grid."""
+"""EQ-T: exact for an input that is the image, low for one that sticks to the grid."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def wave(ws, move=None):
     return torch.sin(2 * torch.pi * 3 * (at - offset))[:, None, None].expand(-1, 1, 32, -1)
 
 
-def test_a_moving_picture_scores_high_and_a_stuck_one_as_computed_by_hand():
+def test_a_moving_image_scores_high_and_a_stuck_one_as_computed_by_hand():
     ws = torch.zeros(2, 1, 1)
     assert min(eq_t(wave, ws, (0.25, 1, 3), channels=1).values()) > 90
     stuck = eq_t(lambda ws, move=None: wave(ws), ws, (32 / 6,), channels=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.metrics.faults import TORN, faults, lesions
+from medsynth_lib.metrics.faults import ROTATED, faults, lesion_sizes
 
 
 def slices(n, seed, name="s"):
@@ -39,19 +39,19 @@ def test_blur_and_noise_keep_labels_and_move_the_variance():
         assert np.array_equal(planted(name).labels, CLEAN.labels)
 
 
-def test_half_of_them_are_torn_in_the_middle_and_no_pixel_is_lost():
+def test_half_of_them_have_a_rotated_disc_and_no_pixel_is_lost():
     bad = planted("wrong anatomy")
     change = np.abs(bad.images - CLEAN.images)
-    assert (change.max((1, 2, 3)) > 0).sum() == round(TORN * len(CLEAN))
+    assert (change.max((1, 2, 3)) > 0).sum() == round(ROTATED * len(CLEAN))
     assert change[..., 14:18, 14:18].any() and not change[..., :6, :].any()
     assert np.array_equal(np.sort(bad.images.reshape(80, -1)), np.sort(CLEAN.images.reshape(80, -1)))
     assert bad.labels.sum() == CLEAN.labels.sum() and not np.array_equal(bad.labels, CLEAN.labels)
 
 
-def test_a_mode_is_gone_and_the_law_of_sizes_is_another():
-    least = np.quantile(lesions(CLEAN), 1 / 3)
-    assert lesions(planted("dropped mode")).min() > least
-    assert lesions(planted("lesion sizes")).mean() > 1.2 * lesions(CLEAN).mean()
+def test_a_mode_is_gone_and_the_distribution_of_sizes_is_another():
+    least = np.quantile(lesion_sizes(CLEAN), 1 / 3)
+    assert lesion_sizes(planted("dropped mode")).min() > least
+    assert lesion_sizes(planted("lesion sizes")).mean() > 1.2 * lesion_sizes(CLEAN).mean()
 
 
 def test_five_percent_are_copies():

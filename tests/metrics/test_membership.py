@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_curve
 
-from medsynth_lib.metrics.membership import attack, auc, by_denoising, by_density_ratio, by_distance, found_at
+from medsynth_lib.metrics.membership import attack, auc, by_denoising, by_density_ratio, by_distance, true_positive_rate
 
 RNG = np.random.default_rng(0)
 
@@ -15,7 +15,7 @@ def test_auc_counts_pairs_and_the_rate_is_that_of_scikit_learn():
     assert auc(a, b) == pytest.approx(((a[:, None] > b) + 0.5 * (a[:, None] == b)).mean())
     truth, scores = np.repeat([1, 0], [300, 400]), np.concatenate([a, b])
     false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
-    assert found_at(a, b) == pytest.approx(true[false <= 0.01].max())
+    assert true_positive_rate(a, b) == pytest.approx(true[false <= 0.01].max())
 
 
 def test_distance_betrays_the_copied():
@@ -34,13 +34,13 @@ def test_density_ratio_of_two_gaussians():
         by_density_ratio(synthetic[:3], reference, at)
 
 
-def sets(shift, seed=0, people=60, slices=4):
-    """Scores of members and others: people differ, slices of one person less; members stand `shift` higher."""
+def sets(shift, seed=0, n_subjects=60, slices=4):
+    """Scores of members and others: subjects differ, slices of one subject less; members stand `shift` higher."""
     rng = np.random.default_rng(seed)
-    who = np.repeat(np.arange(people), slices)
-    members = who < people // 2
-    scores = rng.normal(0, 1, people)[who] + 0.3 * rng.normal(0, 1, len(who)) + shift * members
-    return scores, members, who.astype(str)
+    subjects = np.repeat(np.arange(n_subjects), slices)
+    members = subjects < n_subjects // 2
+    scores = rng.normal(0, 1, n_subjects)[subjects] + 0.3 * rng.normal(0, 1, len(subjects)) + shift * members
+    return scores, members, subjects.astype(str)
 
 
 def test_a_strong_attack_beats_the_control_and_noise_does_not():

@@ -1,4 +1,4 @@
-"""The audit finds planted copies, lets unseen people pass, and is not fooled by blur."""
+"""The audit finds planted copies, flags few unseen subjects, and is not misled by blur."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.metrics import memorization
 from medsynth_lib.metrics.memorization import (
     KINDS,
-    as_smooth_as,
     best_correlation,
     copy_audit,
     filtered,
@@ -21,7 +20,13 @@ from medsynth_lib.metrics.memorization import (
 )
 
 
-def people(n, seed, source, per_subject=2) -> SliceSet:
+def as_smooth_as(images, target):
+    """`images` filtered to the roughness of `target`, and the sigma of the filter."""
+    sigma = matching_sigma(images, roughness(target))
+    return filtered(images, sigma), sigma
+
+
+def subject_slices(n, seed, source, per_subject=2) -> SliceSet:
     """Blobs with coarse and fine individual texture on a black ground; slices of one subject are alike."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:32, :32]
@@ -34,7 +39,7 @@ def people(n, seed, source, per_subject=2) -> SliceSet:
     return SliceSet(images=images, subjects=subjects, channels=("x",), source=source)
 
 
-TRAIN, HOLDOUT = people(60, 0, "t"), people(150, 1, "h")
+TRAIN, HOLDOUT = subject_slices(60, 0, "t"), subject_slices(150, 1, "h")
 
 
 def test_best_correlation_equals_numpy_without_shift_or_mirror():
@@ -61,8 +66,8 @@ def test_a_mirrored_and_shifted_copy_is_found_and_named():
     assert (r > 0.97).all() and np.array_equal(index, [10, 11, 12, 13])
 
 
-def test_unseen_people_are_flagged_about_as_often_as_expected():
-    audit = copy_audit(people(200, 7, "n").images, TRAIN, HOLDOUT)
+def test_unseen_subjects_are_flagged_about_as_often_as_expected():
+    audit = copy_audit(subject_slices(200, 7, "n").images, TRAIN, HOLDOUT)
     low, high = audit["plain"]["ci95"]
     assert low <= 2.0 and audit["plain"]["percent"] < 4
     assert audit["expected_percent"] == pytest.approx(1)
@@ -70,8 +75,8 @@ def test_unseen_people_are_flagged_about_as_often_as_expected():
 
 
 def test_blur_looks_like_copying_to_the_plain_null_but_not_to_the_smooth_one():
-    """People who share their coarse anatomy and differ in fine texture, as brains do at this size."""
-    common = people(1, 3, "common", per_subject=1).images
+    """Subjects who share their coarse anatomy and differ in fine texture, as brains do at this size."""
+    common = subject_slices(1, 3, "common", per_subject=1).images
 
     def alike(n, seed, source):
         fine = gaussian_filter(np.random.default_rng(seed).normal(0, 1, (n, 1, 32, 32)), (0, 0, 0.8, 0.8))
@@ -92,7 +97,7 @@ def test_smoothing_reaches_the_target_and_never_sharpens():
     assert as_smooth_as(target, HOLDOUT.images)[1] == 0
 
 
-def test_every_kind_of_copy_changes_the_picture_as_it_says():
+def test_every_kind_of_copy_changes_the_image_as_it_says():
     copies = {kind: planted_copies(TRAIN.images, 20, kind, seed=0) for kind in KINDS}
     exact = copies.pop("exact")
     assert all(any(np.array_equal(copy, image) for image in TRAIN.images) for copy in exact)
@@ -107,7 +112,7 @@ def test_unknown_kind_lists_the_known():
 
 
 def large(n, seed) -> np.ndarray:
-    """64-pixel pictures that fill the frame: the search averages them down by 2."""
+    """64-pixel images that fill the frame: the search averages them down by 2."""
     return (
         (0.5 * gaussian_filter(np.random.default_rng(seed).normal(0, 1, (n, 2, 64, 64)), (0, 0, 2, 2)) * 6)
         .astype(np.float32)
@@ -136,7 +141,7 @@ def test_more_queries_than_one_portion_and_odd_sizes():
 
 
 def test_a_mix_with_copies_is_flagged_by_their_share():
-    honest = people(200, 7, "n").images[::2]
+    honest = subject_slices(200, 7, "n").images[::2]
     for share in (5, 20):
         mixed = np.concatenate([planted_copies(TRAIN.images, 2 * share, "exact", 0), honest])[:200]
         audit = copy_audit(mixed, TRAIN, HOLDOUT)
@@ -151,7 +156,7 @@ def test_noise_is_not_called_a_copy_and_shows_in_the_roughness():
     audit = copy_audit(noise, TRAIN, HOLDOUT)
     assert audit["plain"]["percent"] == audit["smooth"]["percent"] == 0
     assert audit["roughness_ratio"] > 2 and audit["smooth"]["sigma_pixels"] == 0
-    assert 0.8 < copy_audit(people(100, 3, "n").images, TRAIN, HOLDOUT)["roughness_ratio"] < 1.25
+    assert 0.8 < copy_audit(subject_slices(100, 3, "n").images, TRAIN, HOLDOUT)["roughness_ratio"] < 1.25
 
 
 def test_roughness_ignores_contrast_and_brightness():
@@ -181,13 +186,13 @@ def test_a_subject_on_both_sides_nan_and_a_lonely_subject_raise_a_sentence():
 
 
 def test_the_generators_own_softness_may_be_the_null():
-    """Held-out people through a crude decoder (block means): samples that are as crude are honest by it."""
+    """Held-out subjects through a crude decoder (block means): samples that are as crude are honest by it."""
 
     def crude(images):
         return np.repeat(np.repeat(images.reshape(-1, 1, 8, 4, 8, 4).mean((3, 5)), 4, axis=2), 4, axis=3)
 
-    samples = crude(people(200, 7, "n").images)
-    audit = copy_audit(samples, TRAIN, HOLDOUT, softened=crude(HOLDOUT.images))
+    samples = crude(subject_slices(200, 7, "n").images)
+    audit = copy_audit(samples, TRAIN, HOLDOUT, reconstructed=crude(HOLDOUT.images))
     assert audit["smooth"]["sigma_pixels"] is None and audit["smooth"]["percent"] < 5
     assert audit["smooth"]["cut"] != audit["plain"]["cut"]
 
@@ -217,7 +222,7 @@ def test_copies_in_every_portion_are_found_with_half_steps_and_named(small_porti
 
 
 def test_blurred_on_the_way_is_blurred_before(small_portions):
-    """Queries that the search blurs portion by portion, against pictures that were blurred as a whole."""
+    """Queries that the search blurs portion by portion, against images that were blurred as a whole."""
     queries, training = TRAIN.images[:10], HOLDOUT.images[:17]
     blurred = gaussian_filter(queries, (0, 0, 2.0, 2.0), mode="reflect", truncate=8)
     assert filtered(queries, 2.0) == pytest.approx(blurred, abs=1e-3)
@@ -241,7 +246,7 @@ def test_roughness_in_portions_is_that_of_all(small_portions):
 
 
 def test_the_audit_blurs_the_holdout_as_it_says(small_portions):
-    soft = filtered(people(20, 7, "n").images, 1.2)
+    soft = filtered(subject_slices(20, 7, "n").images, 1.2)
     train, holdout = TRAIN.select(slice(0, 17)), HOLDOUT.select(slice(0, 61))
     audit = copy_audit(soft, train, holdout)
     sigma = audit["smooth"]["sigma_pixels"]

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from medsynth_lib.core import portions
 from medsynth_lib.data.foreground import foreground
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.evaluation import judge as judging
+from medsynth_lib.evaluation import evaluator
 from medsynth_lib.metrics import (
     anatomy,
     copying,
@@ -34,7 +34,7 @@ from medsynth_lib.models.encoder import simclr
 from medsynth_lib.models.encoder.local import LocalExtractor
 
 FEW, SIDE = 60, 64
-ROW = 3500  # bytes that a slice may add, in rows of numbers; its picture has 32,768
+ROW = 3500  # bytes that a slice may add, in rows of numbers; its image has 32,768
 
 
 class Largest(TorchDispatchMode):
@@ -65,7 +65,7 @@ def held(measure, *inputs) -> int:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """Two slices of each person, in a folder."""
+    """Two slices of each subject, in a folder."""
     rng, n = np.random.default_rng(0), 2 * FEW
     y, x = np.mgrid[:SIDE, :SIDE]
     radius = rng.uniform(15, 28, (n, 1, 1))
@@ -73,8 +73,8 @@ def stored(tmp_path_factory):
     images = np.where(head[:, None], rng.uniform(-0.7, 1, (n, 2, SIDE, SIDE)), -1).astype(np.float32)
     labels = ((y - 28) ** 2 + (x - 36) ** 2 < (radius / 3) ** 2).astype(np.uint8)
     folder = tmp_path_factory.mktemp("stored") / "set"
-    people = [f"p{i // 2}" for i in range(n)]
-    SliceSet(images, people, labels, channels=("x", "y"), label_names=("none", "lesion")).save(folder)
+    subjects = [f"p{i // 2}" for i in range(n)]
+    SliceSet(images, subjects, labels, channels=("x", "y"), label_names=("none", "lesion")).save(folder)
     return folder
 
 
@@ -89,7 +89,7 @@ def few_and_many(stored, monkeypatch):
         (memorization, "BLOCK", 32),
         (neighbours, "BLOCK", 32),
         (fidelity, "ROWS", 50),
-        (judging, "DECODED", 8),
+        (evaluator, "RECONSTRUCTED", 8),
         (copying, "STEPS", 2),
     ):
         monkeypatch.setattr(module, name, size)
@@ -98,7 +98,7 @@ def few_and_many(stored, monkeypatch):
     return whole.select(slice(0, FEW)), whole
 
 
-def other_people(slices: SliceSet) -> SliceSet:
+def other_subjects(slices: SliceSet) -> SliceSet:
     return replace(slices, subjects=[f"other {name}" for name in slices.subjects])
 
 
@@ -112,7 +112,7 @@ def correlation(slices):
 
 def audit(slices):
     soft = memorization.filtered(slices.images[:8], 1.0)
-    found = memorization.copy_audit(soft, slices, other_people(slices))
+    found = memorization.copy_audit(soft, slices, other_subjects(slices))
     assert found["smooth"]["sigma_pixels"] > 0, "the holdout was blurred"
     return found["r"]
 
@@ -138,7 +138,7 @@ OF_IMAGES = {
     "features": lambda slices: features.features(slices.images),
     "radiomics": lambda slices: radiomics.radiomics(slices.images),
     "feature space": space,
-    "cuts": anatomy.tissue_cuts,
+    "cuts": anatomy.intensity_tertiles,
     "anatomy": anatomy_with_floor,
     "subgroups": groups,
     "masks": plausibility.measures,
@@ -157,7 +157,7 @@ def test_a_slice_adds_rows_of_numbers_only(few_and_many, name):
     assert many - few < FEW * ROW
 
 
-def test_pairs_of_large_pictures_are_compared_a_few_at_a_time(few_and_many, monkeypatch):
+def test_pairs_of_large_images_are_compared_a_few_at_a_time(few_and_many, monkeypatch):
     slices = few_and_many[0]
     found = [diversity.ms_ssim_of_pairs(slices.images, slices.subjects, 0, pairs=20)]
     few = [held(partial(diversity.ms_ssim_of_pairs, pairs=20), slices.images, slices.subjects, 0)]
@@ -180,15 +180,15 @@ def test_an_extractor_from_a_file_takes_no_more_memory(few_and_many, tmp_path):
     assert many - few < FEW * ROW
 
 
-def test_a_decoder_is_shown_a_few_slices_at_a_time(few_and_many, monkeypatch):
+def test_a_decoder_reconstructs_a_few_slices_at_a_time(few_and_many, monkeypatch):
     class Decoder:
         def reconstruct(self, images, labels):
             return images * 0.5, labels
 
-    monkeypatch.setattr(judging, "load_generator", lambda folder, device: Decoder())
-    few, many = (held(partial(judging.softened, "anywhere"), slices) for slices in few_and_many)
+    monkeypatch.setattr(evaluator, "load_generator", lambda folder, device: Decoder())
+    few, many = (held(partial(evaluator.reconstruct_holdout, "anywhere"), slices) for slices in few_and_many)
     assert many - few < FEW * ROW
-    found = judging.softened("anywhere", few_and_many[1])
+    found = evaluator.reconstruct_holdout("anywhere", few_and_many[1])
     assert np.array_equal(found, few_and_many[1].images * np.float32(0.5))
 
 

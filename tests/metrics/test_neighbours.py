@@ -27,10 +27,10 @@ def test_a_copy_far_from_the_origin_has_no_distance():
 
 def test_the_own_name_does_not_count():
     names = np.array(["a", "b"] * 35)
-    distance, at = nearest(REFERENCES, REFERENCES, apart=(names, names))
+    distance, at = nearest(REFERENCES, REFERENCES, exclude_same=(names, names))
     everything = np.where(names[:, None] == names, np.inf, cdist(REFERENCES, REFERENCES))
     assert np.array_equal(at, everything.argmin(1)) and distance == pytest.approx(everything.min(1), rel=1e-5)
-    distance, at = nearest(QUERIES[:2], REFERENCES, apart=(["a", "a"], ["a"] * 70))
+    distance, at = nearest(QUERIES[:2], REFERENCES, exclude_same=(["a", "a"], ["a"] * 70))
     assert np.isinf(distance).all() and (at == -1).all()
 
 

@@ -9,7 +9,7 @@ from medsynth_lib.metrics import radiomics as module
 from medsynth_lib.metrics.radiomics import BINS, INTENSITY, SHAPE, TEXTURE, cooccurrence, names, radiomics
 
 
-def pictures(n=3, c=2, size=20, seed=0):
+def disc_images(n=3, c=2, size=20, seed=0):
     rng = np.random.default_rng(seed)
     images = rng.uniform(-0.7, 1, (n, c, size, size)).astype(np.float32)
     images[..., :4, :] = -1  # background
@@ -22,14 +22,14 @@ def column(table, name, channels=("a", "b"), channel="a"):
 
 def test_every_column_has_a_name():
     assert (
-        radiomics(pictures()).shape
+        radiomics(disc_images()).shape
         == (3, len(names(("a", "b"))))
         == (3, 2 * (len(INTENSITY) + len(TEXTURE)) + len(SHAPE))
     )
 
 
 def test_intensities_are_those_of_scipy():
-    images = pictures()
+    images = disc_images()
     inside = images[:, 0][:, 4:].reshape(3, -1).astype(float)
     table = radiomics(images)
     assert column(table, "mean") == pytest.approx(inside.mean(1))
@@ -44,11 +44,11 @@ def test_intensities_are_those_of_scipy():
 
 
 def test_texture_is_that_of_scikit_image():
-    """Where the whole picture is foreground; the matrices of four directions are added up before they are read."""
+    """Where the whole image is foreground; the matrices of four directions are added up before they are read."""
     images = np.random.default_rng(1).uniform(-0.7, 1, (2, 1, 16, 16)).astype(np.float32)
     table = radiomics(images)
-    for row, picture in zip(table, images[:, 0], strict=True):
-        levels = ((picture + 1) / 2 * BINS).astype(np.uint8)
+    for row, image in zip(table, images[:, 0], strict=True):
+        levels = ((image + 1) / 2 * BINS).astype(np.uint8)
         angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
         counts = graycomatrix(levels, [1], angles, BINS, symmetric=True).sum(3, keepdims=True)
         shares = counts / counts.sum()
@@ -88,7 +88,7 @@ def test_nothing_breaks_on_empty_and_constant_pictures():
         radiomics(np.full((2, 3, 16, 16), np.nan, np.float32))
 
 
-# pyradiomics 3.0.1 (numpy 2.4) of the picture below: intensities as they are, texture and entropy of its BINS grey
+# pyradiomics 3.0.1 (numpy 2.4) of the image below: intensities as they are, texture and entropy of its BINS grey
 # levels (binWidth 1), force2D, one symmetric matrix per direction, values averaged over the four directions.
 PYRADIOMICS = {
     "mean": -0.0017888070392776474,
@@ -107,13 +107,13 @@ PYRADIOMICS = {
 def test_agrees_with_pyradiomics(monkeypatch):
     """It is hard to install, so its numbers are kept here. One direction at a time: we merge the matrices instead."""
     y, x = np.mgrid[:24, :24]
-    picture = (0.5 * np.sin(x / 3 + y / 7) + 0.2 * np.cos(y / 2)).astype(np.float32)
-    picture[:4] = -1
+    image = (0.5 * np.sin(x / 3 + y / 7) + 0.2 * np.cos(y / 2)).astype(np.float32)
+    image[:4] = -1
     found = []
     for direction in module.DIRECTIONS:
         with monkeypatch.context() as patch:
             patch.setattr(module, "DIRECTIONS", (direction,))
-            found.append(radiomics(picture[None, None])[0])
+            found.append(radiomics(image[None, None])[0])
     mine = dict(zip(names(("a",)), np.mean(found, axis=0), strict=True))
     for name, theirs in PYRADIOMICS.items():
         assert mine[f"a: {name}"] == pytest.approx(theirs, rel=1e-5), name
@@ -128,7 +128,7 @@ def test_background_pixels_of_one_channel_count_where_another_shows_something():
 
 
 def test_grain_in_the_black_is_no_tissue():
-    images = pictures()
+    images = disc_images()
     grain = images.copy()
     grain[..., :4, :] += np.random.default_rng(0).uniform(0, 0.1, grain[..., :4, :].shape)
     assert radiomics(grain) == pytest.approx(radiomics(images))

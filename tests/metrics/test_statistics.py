@@ -81,7 +81,7 @@ def test_binomial_interval_is_clopper_pearson():
     low, high = binomial_interval(3, 50)
     assert low == pytest.approx(stats.beta.ppf(0.025, 3, 48)) and high == pytest.approx(stats.beta.ppf(0.975, 4, 47))
     assert binomial_interval(0, 10)[0] == 0
-    with pytest.raises(ValueError, match="not a share"):
+    with pytest.raises(ValueError, match="not a proportion"):
         binomial_interval(5, 3)
 
 

@@ -36,7 +36,7 @@ CASES = {
     "one pixel each": (one_pixel(3, 3), one_pixel(20, 15)),
     "one pixel in a block": (one_pixel(8, 8), block(5, 5)),
     "at the border": (block(0, 0), block(0, 13)),
-    "the whole picture": (np.ones((24, 20), bool), block(9, 9)),
+    "the whole image": (np.ones((24, 20), bool), block(9, 9)),
     "two islands": (block(1, 1, 3, 3) | block(18, 14, 3, 3), block(1, 1, 3, 3)),
 }
 

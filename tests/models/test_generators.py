@@ -1,4 +1,4 @@
-"""What every generator owes the project: published weights that load and sample the same pictures."""
+"""What every generator owes the project: published weights that load and sample the same images."""
 
 import pytest
 import torch
@@ -12,10 +12,10 @@ CODER = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 2, "patch
 SMALL = {
     "vae": lambda: ms.VAE(1, 2, 16, width=8, latent=4),
     "dcgan": lambda: ms.DCGAN(1, 2, 16, width=8, latent=4),
-    "progan": lambda: ms.ProGAN(1, 2, 16, width=8, most=8, latent=4),
-    "stylegan1": lambda: ms.StyleGAN1(1, 2, 16, width=8, most=8, latent=4),
-    "stylegan2": lambda: ms.StyleGAN2(1, 2, 16, width=8, most=8, latent=4),
-    "stylegan3": lambda: ms.StyleGAN3(1, 2, 16, width=8, most=8, latent=4, depth=3, margin=4),
+    "progan": lambda: ms.ProGAN(1, 2, 16, width=8, fmap_max=8, latent=4),
+    "stylegan1": lambda: ms.StyleGAN1(1, 2, 16, width=8, fmap_max=8, latent=4),
+    "stylegan2": lambda: ms.StyleGAN2(1, 2, 16, width=8, fmap_max=8, latent=4),
+    "stylegan3": lambda: ms.StyleGAN3(1, 2, 16, width=8, fmap_max=8, latent=4, depth=3, margin=4),
     "ddpm": lambda: ms.DDPM(1, 2, 16, patch=2, widths=(8, 16), layers=1, solver_steps=3),
     "edm": lambda: ms.EDM(1, 2, 16, 0.7, patch=2, widths=(8, 16), layers=1, solver_steps=3),
     "class_diffusion": lambda: ms.ClassDiffusion(1, 2, 16, 0.7, patch=2, widths=(8, 16), solver_steps=3),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsynth_lib.data.augment import augment, random_tones
+from medsynth_lib.data.augment import augment, random_intensity_curve
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment.profiles import SegmentationSizes
 from medsynth_lib.studies.arms import both, train_arm
@@ -70,6 +70,6 @@ def test_fine_tuning_starts_where_the_other_arm_ended(tmp_path):
 def test_another_augmentation_is_another_arm(tmp_path):
     one, other = (
         train_arm(discs(8, 0), discs(4, 1, "test"), replace(SIZES, steps=2), 0, tmp_path, augment=a)
-        for a in (augment, random_tones)
+        for a in (augment, random_intensity_curve)
     )
     assert one["record"]["losses"] != other["record"]["losses"]

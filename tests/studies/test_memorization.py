@@ -14,7 +14,7 @@ from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment import run as runs
 from medsynth_lib.experiment.profiles import PROFILES
 from medsynth_lib.studies import memorization as sweep
-from medsynth_lib.studies.memorization_plan import GENERATORS, REMEDIES, THINNED, Case, case_of, cases
+from medsynth_lib.studies.memorization_plan import GENERATORS, MITIGATIONS, THINNED, Case, case_of, cases
 
 SMOKE = PROFILES["smoke"].memory
 
@@ -33,9 +33,9 @@ def slices(people=24, each=8, size=16):
 
 
 def test_the_plan_crosses_generators_people_and_repetitions():
-    sizes = replace(SMOKE, people=(5, 20, 0), remedied=20, seeds=2)
+    sizes = replace(SMOKE, subjects=(5, 20, 0), mitigated=20, seeds=2)
     planned = cases(sizes)
-    assert len(planned) == len(set(planned)) == 2 * (len(GENERATORS) * 3 + len(REMEDIES))
+    assert len(planned) == len(set(planned)) == 2 * (len(GENERATORS) * 3 + len(MITIGATIONS))
     assert all(case_of(case.name, case.k) == case for case in planned)
     assert Case("edm", 0, "plain", 1).path == "memory/edm-all-plain/1"
 
@@ -55,10 +55,10 @@ def test_few_people_are_among_many_and_other_repetitions_draw_others():
 
 def test_thinned_has_the_slices_of_few_and_the_people_of_many():
     plain, thinned = (
-        sweep.training_set(slices(), Case("edm", 5, remedy, 0), seed=1) for remedy in ("plain", "thinned")
+        sweep.training_set(slices(), Case("edm", 5, mitigation, 0), seed=1) for mitigation in ("plain", "thinned")
     )
     assert len(plain) == len(thinned) and len(set(thinned.subjects)) == THINNED * len(set(plain.subjects))
-    with pytest.raises(DataError, match="asks for 28 people"):
+    with pytest.raises(DataError, match="asks for 28 subjects"):
         sweep.training_set(slices(), Case("edm", 7, "thinned", 0), seed=1)
 
 
@@ -84,7 +84,7 @@ def test_pictures_that_cannot_be_divided_are_cut_with_their_masks():
 def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     monkeypatch.setenv("MEDSYNTH_THREADS", "1")
-    tiny = replace(SMOKE, people=(3,), images=96, looks=16)
+    tiny = replace(SMOKE, subjects=(3,), images=96, n_eval_samples=16)
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], memory=tiny))
     case = Case("dcgan", 3, "plain", 0)
     assert sweep.main([case.name, "0", "--profile", "smoke"]) == 0
@@ -98,7 +98,7 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
     run = runs.start("10_memorization", "smoke")
     monkeypatch.setattr(sweep, "cases", lambda sizes: [case])
     monkeypatch.setattr(sweep, "measure", lambda *_: pytest.fail("it was there"))
-    run.settings = replace(run.settings, memory=replace(tiny, people=(3, 9), seeds=2))  # more cases: this one stands
+    run.settings = replace(run.settings, memory=replace(tiny, subjects=(3, 9), seeds=2))  # more cases: this one stands
     found = sweep.results(run)[case]
     assert found["people"] == 3 and found["training"]["images"] == 96
     assert len(found["looks"]) >= 5 and {"smooth_percent", "plain_percent", "recall"} <= found["looks"][-1].keys()
@@ -115,7 +115,7 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
 def test_an_impossible_case_ends_with_a_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     assert sweep.main(["edm-11-thinned", "0", "--profile", "smoke"]) == 1
-    assert "asks for 44 people" in capsys.readouterr().out
+    assert "asks for 44 subjects" in capsys.readouterr().out
 
 
 def test_every_training_is_a_job(tmp_path):

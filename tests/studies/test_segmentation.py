@@ -88,7 +88,7 @@ def test_a_quarter_of_the_people_is_the_same_with_and_without_synthetic_slices_a
 
     quarter = people(Arm(0.25))
     assert len(quarter) == 2 and quarter == people(Arm(0.25, ("edm",))) < people(Arm(0.5))
-    assert any(people(Arm(0.25), seed) != quarter for seed in range(1, 5)), "other repetitions draw other people"
+    assert any(people(Arm(0.25), seed) != quarter for seed in range(1, 5)), "other repetitions draw other subjects"
 
 
 def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both_are(sets, tmp_path, monkeypatch):
@@ -152,7 +152,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: discs(80, "s"))
     # Other processes would not see what is replaced here; 06 at smoke size trains in them (test_notebooks.py).
     monkeypatch.setattr(workers, "side_by_side", lambda jobs: {name: job() for name, job in jobs.items()})
-    small = replace(SIZES, compared=(), plain=(), studied="", validation=4)
+    small = replace(SIZES, compared=(), plain=(), studied="", validation_slices=4)
     monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], segmentation=small))
     run = runs.start("05_ddpm", "smoke", "phantom", 0)
     for name in ("vae", "edm"):

@@ -60,7 +60,7 @@ def test_segmenters_are_checked_by_name_and_size():
     with pytest.raises(ValueError, match="unknown segmenter 'vit'; known segmenters: unet, dynunet, swin"):
         check(["vit"], 64)
     for size in (32, 72):
-        with pytest.raises(ValueError, match=f"pictures of {size} pixels do not fit the Swin"):
+        with pytest.raises(ValueError, match=f"images of {size} pixels do not fit the Swin"):
             check(["swin"], size)
 
 

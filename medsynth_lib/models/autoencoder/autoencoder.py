@@ -1,49 +1,53 @@
-"""An autoencoder whose code is a small picture (Rombach et al. 2022; Pinaya et al. 2022), on MONAI's AutoencoderKL.
+"""An autoencoder whose code is a small image (Rombach et al. 2022; Pinaya et al. 2022), on MONAI's AutoencoderKL.
 
     L = || x - decode(z) ||_1 + CE(y, decode(z)) + KL_WEIGHT KL( q(z|x, y) || N(0, I) ),   z = mean + deviation n
 
-The tiny KL weight only keeps the codes near the origin; what their distribution is, a diffusion model learns. The code
-keeps its place in the picture (z is C x h x w), so that edges survive, which one vector per slice blurs away. Labels
+The tiny KL weight only keeps the latents near the origin; their distribution is learned by a diffusion model. A latent
+keeps its place in the image (z is C x h x w), so that edges survive, which one vector per slice blurs away. Labels
 have a cross-entropy: with L1 on label channels a short training drew no lesion at all (the median is "none").
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from monai.networks.nets import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.method import BATCH, Method
+from ...core.method import BATCH
+from ...core.optim import adamw, cosine
 from ...data import joint
+from ..generator import GeneratorConfig, GeneratorMethod
 
 KL_WEIGHT = 1e-6
 
 
-class Autoencoder(Method):
-    """Joint pictures -> codes [B, latent, s, s], s = size / (2 patch).
+@dataclass(frozen=True)
+class AutoencoderConfig(GeneratorConfig):
+    width: int = 32  # channels at half size of the folded image; twice as many below
+    latent: int = 8  # channels of a latent
+    patch: int = 2  # patch x patch pixels are folded into channels first: layers at full size would cost most
+    learning_rate: float = 2e-3
 
-    patch x patch pixels are folded into channels first, as in FoldedUNet: layers at full size would take most of the
-    time. width   channels at s x s doubled pixels; twice as many at s x s.
-    """
 
+class Autoencoder(GeneratorMethod):
+    """Joint images -> latents [B, latent, s, s], s = size / (2 patch), and back."""
+
+    Config = AutoencoderConfig
     name = "autoencoder"
-    settings = ("width", "latent", "patch", "learning_rate")
     networks = ("net",)
 
-    def __init__(self, channels: int, labels: int, size: int, width=32, latent=8, patch=2, learning_rate=2e-3):
-        self.shape = joint.Shape(channels, labels, size)
-        self.width, self.latent, self.patch, self.learning_rate = width, latent, patch, learning_rate
-        folded = self.shape.joint * patch**2
+    def build(self) -> None:
+        folded = self.shape.joint * self.patch**2
         self.net = AutoencoderKL(
             spatial_dims=2,
             in_channels=folded,
             out_channels=folded,
-            channels=(width, 2 * width),
+            channels=(self.width, 2 * self.width),
             num_res_blocks=1,
-            latent_channels=latent,
+            latent_channels=self.latent,
             attention_levels=(False, False),
             norm_num_groups=8,
             with_encoder_nonlocal_attn=False,
@@ -51,15 +55,15 @@ class Autoencoder(Method):
         )
 
     @property
-    def code_shape(self) -> tuple[int, int, int]:
+    def latent_shape(self) -> tuple[int, int, int]:
         side = self.shape.size // (2 * self.patch)
         return self.latent, side, side
 
     def optimisers(self) -> dict:
-        return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, fused=True)}
+        return {"net": adamw(self.net, lr=self.learning_rate)}
 
-    def schedule(self, fraction: float) -> float:
-        return 0.5 * (1 + math.cos(math.pi * fraction))
+    def lr_lambda(self, fraction: float) -> float:
+        return cosine(fraction)
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), each [B, latent, s, s]."""
@@ -68,7 +72,7 @@ class Autoencoder(Method):
         return mean.float(), 2 * deviation.float().log()
 
     def picture(self, z: Tensor) -> Tensor:
-        """The joint picture [B, C + K, H, W] of codes."""
+        """The joint image [B, C + K, H, W] of latents."""
         return F.pixel_shuffle(self.net.decode(z), self.patch).float()
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
@@ -91,7 +95,7 @@ class Autoencoder(Method):
         return {"mean": mean, "log_variance": log_variance}
 
     def decode(self, z: Tensor, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
-        """images [N, C, H, W] and labels [N, H, W] of codes, on the CPU."""
+        """images [N, C, H, W] and labels [N, H, W] of latents, on the CPU."""
         return self.in_batches(lambda z: joint.decode(self.picture(z), self.shape.channels), z, batch_size=batch_size)
 
     def reconstruct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,15 @@ p(x|z) is Gaussian with one variance that is set to its best value, p(y|z) categ
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.method import Method
+from ...core.optim import adamw, cosine
 from ...data import joint
+from ..generator import GeneratorConfig, GeneratorMethod
 
 BOTTOM = 4  # pixels, side of the smallest feature map
 FOLD = 4  # pixels, side of the squares that are folded into channels
@@ -35,7 +37,7 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Joint picture [B, C + K, H, W] -> mean and log-variance of q(z | x, y), each [B, latent].
+    """Joint image [B, C + K, H, W] -> mean and log-variance of q(z | x, y), each [B, latent].
 
     The first layer folds FOLD x FOLD pixels into channels: convolutions at full size would be most of the cost.
     """
@@ -71,29 +73,33 @@ class Decoder(nn.Module):
         return self.net(z).float()
 
 
-class VAE(Method):
-    """Convolutional VAE for `shape.channels` image channels and `shape.labels` label values.
+@dataclass(frozen=True)
+class VAEConfig(GeneratorConfig):
+    width: int = 32  # channels of the first level
+    latent: int = 64  # dimensions of z
+    beta: float = (
+        1.0  # weight of the KL term after its warm-up: 1 is the ELBO, less trades the prior's fit for sharpness
+    )
+    learning_rate: float = 1e-3
 
-    beta is the weight of the KL term after its warm-up: 1 is the ELBO, less trades the prior's fit for sharpness.
-    """
 
+class VAE(GeneratorMethod):
+    """Convolutional VAE of images and labels."""
+
+    Config = VAEConfig
     name = "vae"
-    settings = ("width", "latent", "beta", "learning_rate")
     networks = ("encoder", "decoder")
     compiled = networks
 
-    def __init__(self, channels: int, labels: int, size: int, width=32, latent=64, beta=1.0, learning_rate=1e-3):
-        self.shape = joint.Shape(channels, labels, size)
-        self.width, self.latent, self.beta, self.learning_rate = width, latent, beta, learning_rate
-        self.encoder = Encoder(self.shape.joint, size, width, latent)
-        self.decoder = Decoder(self.shape.joint, size, width, latent)
+    def build(self) -> None:
+        self.encoder = Encoder(self.shape.joint, self.size, self.width, self.latent)
+        self.decoder = Decoder(self.shape.joint, self.size, self.width, self.latent)
 
     def optimisers(self) -> dict:
-        weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        return {"both": torch.optim.AdamW(weights, lr=self.learning_rate, fused=True)}
+        return {"both": adamw(self.encoder, self.decoder, lr=self.learning_rate)}
 
-    def schedule(self, fraction: float) -> float:
-        return 0.5 * (1 + math.cos(math.pi * fraction))
+    def lr_lambda(self, fraction: float) -> float:
+        return cosine(fraction)
 
     def losses(self, images: Tensor, labels: Tensor, beta: float) -> dict[str, Tensor]:
         """Terms of the negative ELBO in nats per pixel; "loss" is image + LABEL_WEIGHT label + beta kl.

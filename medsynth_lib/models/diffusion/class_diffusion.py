@@ -1,4 +1,4 @@
-"""Diffusion of pictures of a class, when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
+"""Diffusion of images of a class, when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
 
     L = EDM's loss + overlap E max(0, MARGIN - || F(x; c) - F(x; c') ||^2 / n)        c': any other class
 
@@ -10,40 +10,40 @@ apart, up to a margin.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ...data import joint
-from .edm import EDM, Denoiser
-from .guidance import Guided, withheld
+from .edm import EDM, Denoiser, EDMConfig
+from .guidance import Guided, drop_condition
 from .unet import FoldedUNet
 
 MARGIN = 0.1  # of the variance of F's target, which is 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassDiffusionConfig(EDMConfig):
+    classes: int = 2  # how many there are
+    overlap: float = 0.0  # weight of the overlap term; 0: plain EDM
+
+
 class ClassDiffusion(EDM):
-    """EDM that is told a class; batches are {"images", "labels", "classes" int64 [B]}.
+    """EDM conditioned on a class; batches are {"images", "labels", "classes" int64 [B]}."""
 
-    classes   how many there are
-    overlap   weight of the overlap term; 0: plain
-    """
-
+    Config = ClassDiffusionConfig
     name = "class_diffusion"
-    settings = ("classes", "overlap", *EDM.settings)
-
-    def __init__(self, channels, labels, size, sigma_data: float, classes: int = 2, overlap: float = 0.0, **more):
-        self.classes, self.overlap = classes, overlap
-        super().__init__(channels, labels, size, sigma_data, **more)
 
     def network(self) -> nn.Module:
         known = self.classes + 1  # the last one is "not said"
         return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes, classes=known)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Per picture of the batch: [B]."""
+        """Per image of the batch: [B]."""
         clean, classes = joint.encode(batch["images"], batch["labels"], self.shape.labels), batch["classes"]
         noisy, sigma = self.denoiser.noisy(clean)
-        told = withheld(classes, self.classes)
+        told = drop_condition(classes, self.classes)
         loss = self.denoiser.error(clean, noisy, sigma, told)
         if not self.overlap:
             return loss
@@ -60,7 +60,7 @@ class ClassDiffusion(EDM):
         noise, _ = self.noise(n, seed)
         told = torch.full((n,), self.classes) if classes is None else classes
         net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
-        denoiser = Denoiser(net, self.sigma_data, draws=self.draws).to(self.device)
+        denoiser = Denoiser(net, self.sigma_data, prediction_type=self.prediction_type).to(self.device)
 
         def draw(noise: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
             return self.decoded(denoiser.solve(noise, steps or self.solver_steps, told))

@@ -10,85 +10,65 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from ...data import joint
-from .pixels import PixelDiffusion
+from .pixels import PixelConfig, PixelDiffusion
 from .solvers import TIMESTEPS, alphas, noise_schedule, solver, walk
 from .unet import FoldedUNet
 
-MAX_SNR = 5.0  # nearly clean pictures weigh no more than those at this signal-to-noise ratio
-PREDICTIONS = ("sample", "epsilon", "v")
+MAX_SNR = 5.0  # nearly clean images weigh no more than those at this signal-to-noise ratio
+PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")  # diffusers' words
 
 
 class NoisePredictor(FoldedUNet):
-    """eps_theta(x_t, t) for joint pictures [B, C, H, W]; t is int64 [B].
+    """eps_theta(x_t, t) for joint images [B, C, H, W]; t is int64 [B].
 
-    The U-Net draws one of three things, from which the noise follows exactly (`prediction`):
-    "sample"   the clean picture:              eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
-    "epsilon"  the noise itself (Ho et al.)
-    "v"        sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
+    The U-Net predicts one of three targets, from which the noise follows exactly (`prediction_type`, diffusers' words):
+    "sample"        the clean image:             eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
+    "epsilon"       the noise itself (Ho et al.)
+    "v_prediction"  v = sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
     On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
-    with 8 channels), which 64 feature channels cannot carry. A clean picture is smooth and fits through.
+    with 8 channels), which 64 feature channels cannot carry. A clean image is smooth and fits through.
     """
 
-    def __init__(self, *arguments, prediction: str = "sample"):
+    def __init__(self, *arguments, prediction_type: str = "sample"):
         super().__init__(*arguments)
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}.")
-        self.prediction = prediction
+        if prediction_type not in PREDICTION_TYPES:
+            raise ValueError(f"unknown prediction_type {prediction_type!r}; known: {', '.join(PREDICTION_TYPES)}.")
+        self.prediction_type = prediction_type
         self.register_buffer("alphas", alphas().clone(), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        drawn = super().forward(x, t).float()
+        predicted = super().forward(x, t).float()
         a = self.alphas[t].view(-1, 1, 1, 1)
-        if self.prediction == "sample":
-            return (x - a.sqrt() * drawn) / (1 - a).sqrt()
-        return drawn if self.prediction == "epsilon" else a.sqrt() * drawn + (1 - a).sqrt() * x
+        if self.prediction_type == "sample":
+            return (x - a.sqrt() * predicted) / (1 - a).sqrt()
+        return predicted if self.prediction_type == "epsilon" else a.sqrt() * predicted + (1 - a).sqrt() * x
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMConfig(PixelConfig):
+    learning_rate: float = 5e-4
+    solver_steps: int = 25
+    prediction_type: str = "sample"  # the prediction target: see NoisePredictor
+    max_snr: float | None = MAX_SNR  # nearly clean images weigh as at this signal-to-noise ratio; None: L_simple
 
 
 class DDPM(PixelDiffusion):
-    """Diffusion model over image and label.
+    """Diffusion model over image and label."""
 
-    patch, widths, layers, attention   of the network (see FoldedUNet)
-    prediction   what it draws (see NoisePredictor)
-    max_snr      weight of nearly clean pictures: that of this signal-to-noise ratio; None: no bound (L_simple)
-    """
-
+    Config = DDPMConfig
     name = "ddpm"
-    settings = (
-        "patch",
-        "widths",
-        "layers",
-        "attention",
-        "learning_rate",
-        "solver_steps",
-        "prediction",
-        "max_snr",
-    )
     networks = ("predictor",)
     compiled = networks
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        patch: int = 4,
-        widths: tuple[int, ...] = (96, 128, 160),
-        layers: int = 1,
-        attention: bool = False,
-        learning_rate: float = 5e-4,
-        solver_steps: int = 25,
-        prediction: str = "sample",
-        max_snr: float | None = MAX_SNR,
-    ):
-        shape = joint.Shape(channels, labels, size)
-        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
-        self.prediction, self.max_snr = prediction, max_snr
-        self.predictor = NoisePredictor(shape.joint, size, *self.sizes, prediction=prediction)
-        self.schedule_of_noise = noise_schedule()
+    def build(self) -> None:
+        self.predictor = NoisePredictor(self.shape.joint, self.size, *self.sizes, prediction_type=self.prediction_type)
+        self.noise_scheduler = noise_schedule()
 
     def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.
@@ -98,7 +78,7 @@ class DDPM(PixelDiffusion):
         x0 = joint.encode(images, labels, self.shape.labels)
         noise = torch.randn_like(x0)
         t = torch.randint(0, TIMESTEPS, (len(x0),), device=x0.device)
-        xt = self.schedule_of_noise.add_noise(x0, noise, t)
+        xt = self.noise_scheduler.add_noise(x0, noise, t)
         error = (self.predictor(xt, t) - noise).pow(2).mean((1, 2, 3))
         a = self.predictor.alphas[t]
         weight = ((1 - a) / a * self.max_snr).clamp(max=1) if self.max_snr else torch.ones_like(a)

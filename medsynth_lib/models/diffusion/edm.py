@@ -8,45 +8,54 @@ The coefficients (table 1) give F inputs and targets of variance 1 at every sigm
 errors alike. They need the deviation of the data, which is measured, not guessed.
 
 Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
-picture is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
-(2023) move the levels up with the size of the picture for this reason. But where exactly a lesion ends is decided at
-low ones, and a segmenter that learns from the pictures needs that more. How far to move, here, was found by trying, and
+image is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
+(2023) move the levels up with the size of the image for this reason. But where exactly a lesion ends is decided at
+low ones, and a segmenter that learns from the images needs that more. How far to move, here, was found by trying, and
 by the use of the samples, not by their looks (`levels`).
 
-F may also draw the clean picture itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
+F may also draw the clean image itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
 network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
-exact near the clean picture, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
+exact near the clean image, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
 """
 
 from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler
 from torch import Tensor, nn
 
 from ...data import joint
-from .pixels import PixelDiffusion
+from .pixels import PixelConfig, PixelDiffusion
 from .solvers import alphas, walk
 from .unet import FoldedUNet
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
-LEVELS = (-1.2, 1.2)  # mean and deviation of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
-MAX_SNR = 5.0  # in the weight of a network that draws the clean picture (Hang et al. 2023)
-DRAWN = ("mixture", "picture")
+P_MEAN, P_STD = -1.2, 1.2  # of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
+MAX_SNR = 5.0  # in the weight of a network that draws the clean image (Hang et al. 2023)
+PREDICTION_TYPES = ("edm", "sample")
 
 
 class Denoiser(nn.Module):
     """D(x; sigma) around F = `net`(x, level, *condition), for data of deviation `sigma_data`; x [B, ...], sigma [B].
 
-    levels   mean and deviation of ln(sigma) in training
-    draws    what F draws: the paper's "mixture" of picture and noise, or the "picture"
+    p_mean, p_std    mean and standard deviation of ln(sigma) in training (P_mean and P_std in the paper)
+    prediction_type  what F predicts: "edm", the paper's mixture of image and noise, or "sample", the clean image
     """
 
-    def __init__(self, net: nn.Module, sigma_data: float, levels: tuple = LEVELS, draws: str = "mixture"):
+    def __init__(
+        self,
+        net: nn.Module,
+        sigma_data: float,
+        p_mean: float = P_MEAN,
+        p_std: float = P_STD,
+        prediction_type: str = "edm",
+    ):
         super().__init__()
-        if draws not in DRAWN:
-            raise ValueError(f"unknown {draws!r} to draw; known: {', '.join(DRAWN)}.")
-        self.net, self.levels, self.draws = net, levels, draws
+        if prediction_type not in PREDICTION_TYPES:
+            raise ValueError(f"unknown prediction_type {prediction_type!r}; known: {', '.join(PREDICTION_TYPES)}.")
+        self.net, self.p_mean, self.p_std, self.prediction_type = net, p_mean, p_std, prediction_type
         self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
         self.deviation = self.sigma_data.item()  # the same number, for the host
 
@@ -57,14 +66,14 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
         answer = self.answer(x, sigma, *condition)
-        if self.draws == "picture":
+        if self.prediction_type == "sample":
             return self.sigma_data * answer
-        c_skip, c_out, _ = self.coefficients(beside(sigma, x))
+        c_skip, c_out, _ = self.coefficients(append_dims(sigma, x))
         return c_skip * x + c_out * answer
 
     def answer(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
         """F(c_in x; ln(sigma) / 4), of the shape of x."""
-        _, _, c_in = self.coefficients(beside(sigma, x))
+        _, _, c_in = self.coefficients(append_dims(sigma, x))
         return self.net(c_in * x, sigma.log() / 4, *condition).float()
 
     def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
@@ -74,19 +83,18 @@ class Denoiser(nn.Module):
         """
         a = alphas(x.device)[t]
         sigma = (1 / a - 1).sqrt()
-        grown = x / beside(a.sqrt(), x)
-        return (grown - self(grown, sigma)) / beside(sigma, x)
+        grown = x / append_dims(a.sqrt(), x)
+        return (grown - self(grown, sigma)) / append_dims(sigma, x)
 
     def noisy(self, clean: Tensor) -> tuple[Tensor, Tensor]:
         """`clean` [B, ...] with noise of one level per row, and these levels [B]. It stays in fp32."""
-        mean, deviation = self.levels
-        sigma = torch.exp(mean + deviation * torch.randn(len(clean), device=clean.device))
-        return clean + beside(sigma, clean) * torch.randn_like(clean), sigma
+        sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(clean), device=clean.device))
+        return clean + append_dims(sigma, clean) * torch.randn_like(clean), sigma
 
     def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition) -> Tensor:
         """The weighted squared error per row: [B]."""
         snr = (self.sigma_data / sigma).square()
-        weight = 1 + (snr.clamp(max=MAX_SNR) if self.draws == "picture" else snr)
+        weight = 1 + (snr.clamp(max=MAX_SNR) if self.prediction_type == "sample" else snr)
         return weight * ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square().flatten(1).mean(1)
 
     def loss(self, clean: Tensor, *condition) -> Tensor:
@@ -118,7 +126,7 @@ class Denoiser(nn.Module):
         return x
 
 
-def beside(values: Tensor, x: Tensor) -> Tensor:
+def append_dims(values: Tensor, x: Tensor) -> Tensor:
     """`values` [B] shaped to be multiplied with x [B, ...]."""
     return values.view(-1, *[1] * (x.dim() - 1))
 
@@ -136,55 +144,33 @@ def solver_of(steps: int, sigma_data: float) -> EDMDPMSolverMultistepScheduler:
     return solver
 
 
+@dataclass(frozen=True)
+class EDMConfig(PixelConfig):
+    sigma_data: float  # root mean square of the joint images (see `deviation`)
+    _: KW_ONLY
+    p_mean: float = P_MEAN  # mean of ln(sigma) in training
+    p_std: float = P_STD  # standard deviation of ln(sigma) in training
+    prediction_type: str = "edm"  # the prediction target: see Denoiser
+
+
 class EDM(PixelDiffusion):
-    """EDM over joint pictures.
+    """EDM over joint images."""
 
-    sigma_data   their deviation (`deviation`)
-    levels, draws   see Denoiser
-    patch, widths, layers, attention   of the network (see FoldedUNet)
-    """
-
+    Config = EDMConfig
     name = "edm"
-    settings = (
-        "sigma_data",
-        "levels",
-        "draws",
-        "patch",
-        "widths",
-        "layers",
-        "attention",
-        "learning_rate",
-        "solver_steps",
-    )
     networks = ("denoiser",)
     compiled = ("denoiser.net",)
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        sigma_data: float,
-        levels: tuple[float, float] = LEVELS,
-        draws: str = "mixture",
-        patch: int = 4,
-        widths: tuple[int, ...] = (96, 128, 160),
-        layers: int = 1,
-        attention: bool = False,
-        learning_rate: float = 1e-3,
-        solver_steps: int = 20,
-    ):
-        shape = joint.Shape(channels, labels, size)
-        super().__init__(shape, patch, widths, layers, attention, learning_rate, solver_steps)
-        self.sigma_data, self.levels, self.draws = sigma_data, list(levels), draws
-        self.denoiser = Denoiser(self.network(), sigma_data, tuple(levels), draws)
+    def build(self) -> None:
+        noise = {"p_mean": self.p_mean, "p_std": self.p_std, "prediction_type": self.prediction_type}
+        self.denoiser = Denoiser(self.network(), self.sigma_data, **noise)
 
     def network(self) -> nn.Module:
         """F."""
         return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Per picture of the batch: [B]."""
+        """Per image of the batch: [B]."""
         return self.denoiser.loss(joint.encode(batch["images"], batch["labels"], self.shape.labels))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
@@ -204,12 +190,12 @@ class EDM(PixelDiffusion):
         return self.in_batches(draw, noise)
 
     def solve(self, noise: Tensor, steps: int) -> Tensor:
-        """Joint pictures from noise of unit variance [n, C + K, H, W]."""
+        """Joint images from noise of unit variance [n, C + K, H, W]."""
         return self.denoiser.solve(noise, steps)
 
 
 def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
-    """The sigma_data of joint pictures of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
+    """The sigma_data of joint images of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
 
     A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not looked at.
     """

@@ -1,9 +1,9 @@
-"""Classifier-free guidance (Ho & Salimans 2022) for every model that can be told a kind.
+"""Classifier-free guidance (Ho & Salimans 2022) for every model with a condition.
 
-One network learns both p(x | kind) and p(x): for a tenth of the slices the kind is replaced by "not said", slice by
-slice. In use, the answer goes beyond what the condition changes:
+One network learns both p(x | kind) and p(x): for a tenth of the slices the kind is replaced by a null label,
+slice by slice. In use, the prediction goes beyond what the condition changes:
 
-    F(x; kind) = F(x; none) + guidance (F(x; kind) - F(x; none)),   0: not told at all, 1: told, above: exaggerated
+    F(x; kind) = F(x; none) + guidance (F(x; kind) - F(x; none)),   0: unconditional, 1: conditional, above: exaggerated
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-DROPPED = 0.1  # share of the slices whose kind is not said
+DROPPED = 0.1  # share of the slices whose kind is dropped
 
 
-def withheld(kinds: Tensor, silent: int) -> Tensor:
-    """Kinds int64 [B], a tenth of them replaced by `silent`."""
-    return torch.where(torch.rand(len(kinds), device=kinds.device) < DROPPED, silent, kinds)
+def drop_condition(kinds: Tensor, null_label: int) -> Tensor:
+    """Kinds int64 [B], a tenth of them replaced by `null_label`."""
+    return torch.where(torch.rand(len(kinds), device=kinds.device) < DROPPED, null_label, kinds)
 
 
 class Guided(nn.Module):
     """`net` with its condition exaggerated by `guidance`; both answers come out of one call."""
 
-    def __init__(self, net: nn.Module, guidance: float, silent: int):
+    def __init__(self, net: nn.Module, guidance: float, null_label: int):
         super().__init__()
-        self.net, self.guidance, self.silent = net, guidance, silent
+        self.net, self.guidance, self.null_label = net, guidance, null_label
 
     def forward(self, x: Tensor, level: Tensor, kinds: Tensor) -> Tensor:
-        both = torch.cat([kinds, torch.full_like(kinds, self.silent)])
-        told, silent = self.net(torch.cat([x, x]), torch.cat([level, level]), both).chunk(2)
-        return silent + self.guidance * (told - silent)
+        both = torch.cat([kinds, torch.full_like(kinds, self.null_label)])
+        conditional, unconditional = self.net(torch.cat([x, x]), torch.cat([level, level]), both).chunk(2)
+        return unconditional + self.guidance * (conditional - unconditional)

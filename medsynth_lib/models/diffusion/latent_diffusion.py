@@ -1,24 +1,25 @@
 """Diffusion in the latent space of a VAE (Rombach et al. 2022; Pinaya et al. 2022). Taught in 05_ddpm.
 
 A VAE's samples fail where its prior does: N(0, I) is not how the encoder's z are spread. Here a second model learns how
-they are. A latent has a few dozen numbers where a picture has tens of thousands, so a small network sees thousands of
+they are. A latent has a few dozen numbers where an image has tens of thousands, so a small network sees thousands of
 them a second.
 
-    z ~ q(z | x, y),  u = (z - shift) / scale,  EDM on u;   a sample is the decoder's picture of shift + scale u
+    z ~ q(z | x, y),  u = (z - shift) / scale,  EDM on u;   a sample is the decoder's image of shift + scale u
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ...core.method import Method
-from ...data.joint import Shape
+from ...core.optim import adamw, cosine, warm_up
 from ..autoencoder.vae import VAE
-from .edm import LEVELS, Denoiser
-from .unet import warm_up
+from ..generator import GeneratorConfig, GeneratorMethod
+from .edm import P_MEAN, P_STD, Denoiser
 
 
 class ResidualMLP(nn.Module):
@@ -46,64 +47,64 @@ class ResidualMLP(nn.Module):
         return self.last(h)
 
 
-class LatentDiffusion(Method):
-    """EDM on the standardised codes of a trained VAE, which is part of what is published.
+@dataclass(frozen=True)
+class LatentDiffusionConfig(GeneratorConfig):
+    first: dict  # the arguments of the first stage, the VAE; its weights come by `of` or `load`
+    width: int = 768  # units of the network on latents
+    blocks: int = 4  # residual blocks of it
+    learning_rate: float = 1e-3
+    solver_steps: int = 20  # evaluations of the network per sample
 
-    first           the config of the first stage, the VAE; its weights come by `of` or `load`
-    width, blocks   of the network on latents
-    """
 
+class LatentDiffusion(GeneratorMethod):
+    """EDM on the standardised latents of a trained VAE, which is part of what is published."""
+
+    Config = LatentDiffusionConfig
     name = "latent_diffusion"
-    settings = ("first", "width", "blocks", "learning_rate", "solver_steps")
     networks = ("denoiser",)
     compiled = ("denoiser.net",)
     first_stage = VAE
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        first: dict,
-        width: int = 768,
-        blocks: int = 4,
-        learning_rate: float = 1e-3,
-        solver_steps: int = 20,
-    ):
-        self.width, self.blocks = width, blocks
-        latent = first["latent"]
-        self.build(Shape(channels, labels, size), first, ResidualMLP(latent, width, blocks), (latent,))
-        self.learning_rate, self.solver_steps = learning_rate, solver_steps
-
-    def build(self, shape: Shape, first: dict, net: nn.Module, channels: tuple[int, ...], levels=LEVELS) -> None:
-        """The two stages; shift and scale of the codes have the shape `channels`."""
-        self.shape, self.first = shape, first
-        self.autoencoder = self.first_stage(**first)
-        self.denoiser = Denoiser(net, sigma_data=1.0, levels=tuple(levels))
+    def build(self) -> None:
+        net = self.network()
+        self.autoencoder = self.first_stage(**self.first)
+        self.denoiser = Denoiser(net, sigma_data=1.0, **self.noise_levels())
         # In the state of the network, so that they are saved, resumed and published with it.
-        self.denoiser.register_buffer("shift", torch.zeros(channels))
-        self.denoiser.register_buffer("scale", torch.ones(channels))
+        self.denoiser.register_buffer("shift", torch.zeros(self.statistics_shape()))
+        self.denoiser.register_buffer("scale", torch.ones(self.statistics_shape()))
+
+    def network(self) -> nn.Module:
+        """F on latents."""
+        return ResidualMLP(self.first["latent"], self.width, self.blocks)
+
+    def noise_levels(self) -> dict[str, float]:
+        """P_mean and P_std of the denoiser: the paper's."""
+        return {"p_mean": P_MEAN, "p_std": P_STD}
+
+    def statistics_shape(self) -> tuple[int, ...]:
+        """The shape of shift and scale."""
+        return (self.first["latent"],)
 
     @classmethod
-    def of(cls, first: Method, latents: dict[str, Tensor], **settings) -> LatentDiffusion:
+    def of(cls, first: Method, latents: dict[str, Tensor], **config) -> LatentDiffusion:
         """On the codes of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
 
-        Shift and scale are the mean and deviation of drawn codes: the spread of the means and the mean variance.
+        Shift and scale are the mean and deviation of drawn latents: the spread of the means and the mean variance.
         """
-        model = cls(**vars(first.shape), first=first.config(), **settings)
+        model = cls(**vars(first.shape), first=first.arguments(), **config)
         model.autoencoder.load(first.weights())
         mean, variance = latents["mean"], latents["log_variance"].exp()
-        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a code that is a picture
+        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a code that is an image
         shape = model.denoiser.shift.shape
         model.denoiser.shift.copy_(mean.mean(over).view(shape))
         model.denoiser.scale.copy_((mean.var(over) + variance.mean(over)).sqrt().view(shape))
         return model
 
     def optimisers(self) -> dict:
-        return {"denoiser": torch.optim.AdamW(self.denoiser.parameters(), lr=self.learning_rate, fused=True)}
+        return {"denoiser": adamw(self.denoiser, lr=self.learning_rate)}
 
-    def schedule(self, fraction: float) -> float:
-        return warm_up(fraction) * 0.5 * (1 + math.cos(math.pi * fraction))
+    def lr_lambda(self, fraction: float) -> float:
+        return warm_up(fraction) * cosine(fraction)
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is drawn anew at every step."""
@@ -127,9 +128,9 @@ class LatentDiffusion(Method):
         return super().load(weights)
 
     def untrained(self) -> list[nn.Module]:
-        return [*self.autoencoder.parts().values()]
+        return [*self.autoencoder.modules().values()]
 
-    def codes(self, noise: Tensor, steps: int | None = None) -> Tensor:
+    def sample_latents(self, noise: Tensor, steps: int | None = None) -> Tensor:
         """Codes of the first stage, on the CPU, from noise [n, ...] of their shape."""
 
         def draw(noise: Tensor) -> Tensor:
@@ -138,10 +139,12 @@ class LatentDiffusion(Method):
         return self.in_batches(draw, noise)
 
     def standardised(self, codes: Tensor) -> Tensor:
-        """(z - shift) / scale of codes z [N, ...], where they lie: what the diffusion model learns."""
+        """(z - shift) / scale of latents z [N, ...], where they lie: what the diffusion model learns."""
         return (codes - self.denoiser.shift.to(codes.device)) / self.denoiser.scale.to(codes.device)
 
     def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W]."""
         generator = torch.Generator().manual_seed(seed)
-        return self.autoencoder.decode(self.codes(torch.randn(n, self.autoencoder.latent, generator=generator), steps))
+        return self.autoencoder.decode(
+            self.sample_latents(torch.randn(n, self.autoencoder.latent, generator=generator), steps)
+        )

@@ -1,9 +1,9 @@
-"""Diffusion on tiles, so that training needs the memory of a tile and not of a picture (Khadra & Tuerkbey 2024).
+"""Diffusion on tiles, so that training needs the memory of a tile and not of an image (Khadra & Tuerkbey 2024).
 
-The network only ever sees a tile, its place (two channels of coordinates) and a thumbnail of the whole noisy picture.
-Training cuts one tile at random out of every noisy picture. In use, all tiles of a picture are answered at every noise
+The network only ever sees a tile, its place (two channels of coordinates) and a thumbnail of the whole noisy image.
+Training cuts one tile at random out of every noisy image. In use, all tiles of an image are answered at every noise
 level, and where they overlap their answers are averaged (Bar-Tal et al. 2023, MultiDiffusion): since D is linear in the
-network's answer F, averaging F is averaging D, and any solver may be used on whole pictures.
+network's answer F, averaging F is averaging D, and any solver may be used on whole images.
 
 Why the thumbnail: without it, two tiles far from each other cannot know that they belong to one head. Averaging n x n
 pixels lowers their noise by n, so a thumbnail shows the coarse shape at noise levels where a tile shows nothing.
@@ -11,12 +11,14 @@ pixels lowers their noise by n, so a thumbnail shows the coarse shape at noise l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...data import joint
-from .edm import EDM, Denoiser, beside
+from .edm import EDM, Denoiser, EDMConfig, append_dims
 from .unet import FoldedUNet
 
 THUMBNAIL = 8  # pixels per side
@@ -30,13 +32,13 @@ class TileNet(nn.Module):
         self.unet = FoldedUNet(channels, tile, patch, widths, layers, attention, given=2 + channels)
 
     def forward(self, x: Tensor, level: Tensor, place: Tensor, thumbnail: Tensor) -> Tensor:
-        # Looked up at the tile's place, so that each pixel is told what lies *there* in the coarse picture.
+        # Looked up at the tile's place, so that each pixel is told what lies *there* in the coarse image.
         around = F.grid_sample(thumbnail, place.flip(1).permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
         return self.unet(x, level, picture=torch.cat([place, around.to(x.dtype)], dim=1))
 
 
 class Assembled(nn.Module):
-    """F for whole pictures [B, C, H, W] from a network of tiles that lie `stride` pixels apart.
+    """F for whole images [B, C, H, W] from a network of tiles that lie `stride` pixels apart.
 
     The weight of a tile falls linearly from its middle to its border, so that no tile ends with a step. With
     stride = tile there is no overlap, and every border is a seam.
@@ -72,32 +74,32 @@ def places(size: int, device=None) -> Tensor:
     return torch.stack(torch.meshgrid(middle, middle, indexing="ij"))
 
 
-class PatchDiffusion(EDM):
-    """EDM of joint pictures, learned from tiles of `tile` x `tile` pixels; the rest is EDM's.
+@dataclass(frozen=True, kw_only=True)
+class PatchDiffusionConfig(EDMConfig):
+    tile: int = 32  # pixels, side of a tile
 
-    Tiles lie half a tile apart in use. ValueError when a tile is larger than the picture or cannot be folded.
-    """
-
-    name = "patch_diffusion"
-    settings = ("tile", *EDM.settings)
-
-    def __init__(self, channels: int, labels: int, size: int, sigma_data: float, tile: int = 32, **more):
-        self.tile = tile
-        super().__init__(channels, labels, size, sigma_data, **more)
-
-    def network(self) -> nn.Module:
-        if self.tile > self.shape.size or self.tile % self.patch:
+    def check(self) -> None:
+        if self.tile > self.size or self.tile % self.patch:
             raise ValueError(
-                f"tiles of {self.tile} pixels do not fit pictures of {self.shape.size} or patches of {self.patch}; "
+                f"tiles of {self.tile} pixels do not fit images of {self.size} or patches of {self.patch}; "
                 "take smaller tiles, of a multiple of the patch."
             )
+
+
+class PatchDiffusion(EDM):
+    """EDM of joint images, learned from tiles of `tile` x `tile` pixels, which lie half a tile apart in use."""
+
+    Config = PatchDiffusionConfig
+    name = "patch_diffusion"
+
+    def network(self) -> nn.Module:
         return TileNet(self.shape.joint, self.tile, *self.sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """EDM's loss of one random tile per picture: [B]. Noise and thumbnail are made of the whole picture."""
+        """EDM's loss of one random tile per image: [B]. Noise and thumbnail are made of the whole image."""
         clean = joint.encode(batch["images"], batch["labels"], self.shape.labels)
         noisy, sigma = self.denoiser.noisy(clean)
-        _, _, c_in = self.denoiser.coefficients(beside(sigma, noisy))
+        _, _, c_in = self.denoiser.coefficients(append_dims(sigma, noisy))
         thumbnails = F.adaptive_avg_pool2d(c_in * noisy, THUMBNAIL)
         device = clean.device
         first = torch.randint(0, self.shape.size - self.tile + 1, (len(clean), 2), device=device)
@@ -105,13 +107,13 @@ class PatchDiffusion(EDM):
         which = torch.arange(len(clean), device=device)[:, None, None]
 
         def cut(pictures):
-            """One tile of each picture, in one read: [B, C, H, W] -> [B, C, tile, tile]."""
+            """One tile of each image, in one read: [B, C, H, W] -> [B, C, tile, tile]."""
             return pictures[which, :, pixels[:, 0, :, None], pixels[:, 1, None]].permute(0, 3, 1, 2).contiguous()
 
         place = cut(places(self.shape.size, device).expand(len(clean), -1, -1, -1))
         return self.denoiser.error(cut(clean), cut(noisy), sigma, place, thumbnails)
 
     def solve(self, noise: Tensor, steps: int, stride: int | None = None) -> Tensor:
-        """Joint pictures from noise [n, C + K, H, W]; tiles lie `stride` pixels apart (default: half a tile)."""
+        """Joint images from noise [n, C + K, H, W]; tiles lie `stride` pixels apart (default: half a tile)."""
         net = Assembled(self.denoiser.net, self.tile, stride or self.tile // 2)  # on the device of `noise`
-        return Denoiser(net, self.sigma_data, draws=self.draws).to(noise.device).solve(noise, steps)
+        return Denoiser(net, self.sigma_data, prediction_type=self.prediction_type).to(noise.device).solve(noise, steps)

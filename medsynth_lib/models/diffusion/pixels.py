@@ -1,39 +1,42 @@
-"""What diffusion models of pictures share: the sizes of their U-Net, its optimiser, the noise samples begin with."""
+"""What diffusion models of images share: the sizes of their U-Net, its optimiser, the noise samples begin with."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ...core.method import Method
-from ...data.joint import Shape, decode
-from .unet import warm_up
+from ...core.optim import adamw, warm_up
+from ...data.joint import decode
+from ..generator import GeneratorConfig, GeneratorMethod
 
 
-class PixelDiffusion(Method):
-    """A method with one network, a FoldedUNet or something around it; `sizes` are its arguments after the picture's.
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig(GeneratorConfig):
+    patch: int = 4  # the U-Net works on patch x patch pixels folded into channels
+    widths: tuple[int, ...] = (96, 128, 160)  # channels per level of the U-Net
+    layers: int = 1  # residual blocks per level
+    attention: bool = False  # self-attention at the lowest level
+    learning_rate: float = 1e-3
+    solver_steps: int = 20  # evaluations of the network per sample
 
-    Subclasses name the network in `networks` and build it.
-    """
 
-    def __init__(
-        self, shape: Shape, patch: int, widths, layers: int, attention: bool, learning_rate: float, solver_steps: int
-    ):
-        self.shape = shape
-        self.patch, self.widths, self.layers, self.attention = patch, list(widths), layers, attention
-        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+class PixelDiffusion(GeneratorMethod):
+    """A method with one network, a FoldedUNet or something around it, which subclasses name in `networks`."""
+
+    Config = PixelConfig
 
     @property
     def sizes(self) -> tuple:
-        """patch, widths, layers, attention."""
+        """patch, widths, layers, attention: the arguments of FoldedUNet after the image's."""
         return self.patch, self.widths, self.layers, self.attention
 
     def optimisers(self) -> dict:
         (name,) = self.networks
-        weights = getattr(self, name).parameters()
-        return {name: torch.optim.AdamW(weights, lr=self.learning_rate, fused=True)}
+        return {name: adamw(getattr(self, name), lr=self.learning_rate)}
 
-    def schedule(self, fraction: float) -> float:
+    def lr_lambda(self, fraction: float) -> float:
         return warm_up(fraction) * (1 - 0.9 * fraction)
 
     def descend(self, loss: Tensor, optimisers: dict) -> None:
@@ -50,5 +53,5 @@ class PixelDiffusion(Method):
         return torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator), generator
 
     def decoded(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """images [n, C, H, W] and labels [n, H, W] of joint pictures."""
+        """images [n, C, H, W] and labels [n, H, W] of joint images."""
         return decode(pictures, self.shape.channels)

@@ -36,7 +36,7 @@ def noise_schedule() -> DDPMScheduler:
 
 @cache
 def alphas(device: torch.device | str = "cpu") -> Tensor:
-    """Its a_t, the share of the picture's variance that is left at step t: [TIMESTEPS], copied to `device` once."""
+    """Its a_t, the share of the image's variance that is left at step t: [TIMESTEPS], copied to `device` once."""
     return noise_schedule().alphas_cumprod.to(device)
 
 
@@ -45,7 +45,7 @@ def solver(steps: int, kind: str = "DPM-Solver++"):
 
     "DDPM" (ancestral), "DDIM" (Song et al. 2021), "UniPC" (Zhao et al. 2023), "Heun" (Karras et al. 2022), or
     "DPM-Solver++" (2M; Lu et al. 2022), its steps spaced evenly in log signal-to-noise ratio: even steps in t spend
-    almost none near the clean picture and return too little variance; this spacing returns a known Gaussian's
+    almost none near the clean image and return too little variance; this spacing returns a known Gaussian's
     deviation within 5 % (tests/models/diffusion/test_solvers.py). KeyError for another kind.
     """
     solver_class, more = SOLVERS[kind]

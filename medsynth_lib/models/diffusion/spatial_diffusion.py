@@ -1,57 +1,57 @@
-"""Latent diffusion on codes that are small pictures, told what to draw (Pinaya et al. 2022): see `guidance`."""
+"""Latent diffusion on latents that are small images, told what to draw (Pinaya et al. 2022): see `guidance`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...data.joint import Shape
 from ..autoencoder.autoencoder import Autoencoder
-from .edm import LEVELS, Denoiser
-from .guidance import Guided, withheld
+from ..generator import GeneratorConfig
+from .edm import P_MEAN, P_STD, Denoiser
+from .guidance import Guided, drop_condition
 from .latent_diffusion import LatentDiffusion
 from .unet import FoldedUNet
 
 
+@dataclass(frozen=True)
+class SpatialDiffusionConfig(GeneratorConfig):
+    first: dict  # the arguments of the first stage, the Autoencoder
+    kinds: int = 0  # kinds of slices that can be asked for; 0: none
+    p_mean: float = P_MEAN  # mean of ln(sigma) in training
+    p_std: float = P_STD  # standard deviation of ln(sigma) in training
+    widths: tuple[int, ...] = (64, 96)  # channels per level of the U-Net on latents
+    layers: int = 1  # residual blocks per level
+    attention: bool = True  # self-attention at the lowest level
+    learning_rate: float = 1e-3
+    solver_steps: int = 20  # evaluations of the network per sample
+
+
 class SpatialDiffusion(LatentDiffusion):
-    """EDM on the codes of a trained Autoencoder; `kinds` of slices can be asked for (0: none).
+    """EDM on the latents of a trained Autoencoder, conditioned on the kind of slice."""
 
-    levels   mean and deviation of ln(sigma) in training
-    widths, layers, attention   of the U-Net on codes (see FoldedUNet)
-    """
-
+    Config = SpatialDiffusionConfig
     name = "spatial_diffusion"
-    settings = ("first", "kinds", "levels", "widths", "layers", "attention", "learning_rate", "solver_steps")
     first_stage = Autoencoder
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        first: dict,
-        kinds: int = 0,
-        levels: tuple[float, float] = LEVELS,
-        widths: tuple[int, ...] = (64, 96),
-        layers: int = 1,
-        attention: bool = True,
-        learning_rate: float = 1e-3,
-        solver_steps: int = 20,
-    ):
-        self.kinds, self.levels = kinds, list(levels)
-        self.widths, self.layers, self.attention = list(widths), layers, attention
-        side = size // (2 * first["patch"])
-        classes = kinds + 1 if kinds else 0  # the last one is "not said"
-        net = FoldedUNet(first["latent"], side, 1, widths, layers, attention, classes=classes)
-        self.build(Shape(channels, labels, size), first, net, (first["latent"], 1, 1), levels)
-        self.learning_rate, self.solver_steps = learning_rate, solver_steps
+    def network(self) -> nn.Module:
+        side = self.size // (2 * self.first["patch"])
+        classes = self.kinds + 1 if self.kinds else 0  # the last one is the null label
+        return FoldedUNet(self.first["latent"], side, 1, self.widths, self.layers, self.attention, classes=classes)
+
+    def noise_levels(self) -> dict[str, float]:
+        return {"p_mean": self.p_mean, "p_std": self.p_std}
+
+    def statistics_shape(self) -> tuple[int, ...]:
+        return self.first["latent"], 1, 1
 
     def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The kinds int64 [B] of a batch, a tenth of them not said."""
         if not self.kinds:
             return ()
-        return (withheld(batch["kinds"], self.kinds),)
+        return (drop_condition(batch["kinds"], self.kinds),)
 
     def sample(
         self, n: int, seed: int, steps: int | None = None, kinds: Tensor | None = None, guidance: float = 1.0
@@ -61,7 +61,7 @@ class SpatialDiffusion(LatentDiffusion):
         `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly.
         """
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n, *self.autoencoder.code_shape, generator=generator)
+        noise = torch.randn(n, *self.autoencoder.latent_shape, generator=generator)
         denoiser, condition = self.denoiser, ()
         if self.kinds:
             condition = (torch.full((n,), self.kinds) if kinds is None else kinds,)

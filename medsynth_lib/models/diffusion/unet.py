@@ -1,4 +1,4 @@
-"""diffusers' U-Net on folded pictures: what every diffusion model of pictures here is built from."""
+"""diffusers' U-Net on folded images: what every diffusion model of images here is built from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WARM_UP = 0.02  # share of the training over which the learning rate rises
-
-
-def warm_up(fraction: float) -> float:
-    """Factor on the learning rate in the first steps, when AdamW's second moments are still guesses: 0 to 1."""
-    return min(1.0, (fraction + 1e-3) / WARM_UP)
-
 
 class FoldedUNet(nn.Module):
-    """Pictures [B, C, H, W], a noise level [B] and what else is told -> pictures [B, C, H, W].
+    """Images [B, C, H, W], a noise level [B] and what else is told -> images [B, C, H, W].
 
     patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
     a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
     the lowest level only.
-    `classes` and `given` are for conditions: so many classes (int64 [B]), so many more channels of a picture that is
+    `classes` and `given` are for conditions: so many classes (int64 [B]), so many more channels of an image that is
     given and not drawn ([B, given, H, W]).
     """
 

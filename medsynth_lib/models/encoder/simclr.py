@@ -1,24 +1,25 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709) at the size of a laptop: features learned without labels or downloads.
 
-Two random views of one slice must resemble each other more than views of other people's slices (NT-Xent, eq. 1):
+Two random views of one slice must resemble each other more than views of other subjects's slices (NT-Xent, eq. 1):
 
     L_i = - log exp(z_i z_j / tau) / sum_k exp(z_i z_k / tau),   z of length 1, j the other view of i's slice,
 
-where k runs over all views but i's own and those of the same person: neighbouring slices are no opposites. What the
+where k runs over all views but i's own and those of the same subject: neighbouring slices are no opposites. What the
 random changes do (turning, scaling, grey values, a little noise) becomes invisible, everything else about *who is
 shown* is kept: it finds copies in disguise, and is blind to noise.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.method import Method, full_precision
+from ...core.method import Config, Method, full_precision
+from ...core.optim import adamw, cosine
 from ...core.portions import finite, portions, spans
 from ...data.augment import augment
 from ...data.slices import SliceSet
@@ -32,31 +33,28 @@ def stage(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU())
 
 
+@dataclass(frozen=True)
+class SimCLRConfig(Config):
+    channels: int  # of the images
+    size: int  # pixels, height = width: a multiple of 16
+    width: int = 16  # channels of the first stage; doubled by each of the three that follow
+    features: int = 64
+    temperature: float = 0.2  # tau
+    learning_rate: float = 2e-3
+
+
 class SimCLR(Method):
-    """Images [B, C, H, W] in [-1, 1] -> features [B, features]; H is a multiple of 16.
+    """Images [B, C, H, W] in [-1, 1] -> features [B, features]."""
 
-    width        channels of the first stage; doubled by each of the three that follow
-    temperature  tau
-    """
-
+    Config = SimCLRConfig
     name = "simclr"
-    settings = ("channels", "size", "width", "features", "temperature", "learning_rate")
     networks = ("encoder", "head")
     compiled = networks
 
-    def __init__(
-        self,
-        channels: int,
-        size: int,
-        width: int = 16,
-        features: int = 64,
-        temperature: float = 0.2,
-        learning_rate: float = 2e-3,
-    ):
-        self.channels, self.size, self.width, self.features = channels, size, width, features
-        self.temperature, self.learning_rate = temperature, learning_rate
-        widths = [channels, *(width * 2**level for level in range(4))]
-        side = size // 16  # what is left keeps its place: where a lesion is tells people apart
+    def build(self) -> None:
+        widths = [self.channels, *(self.width * 2**level for level in range(4))]
+        features = self.features
+        side = self.size // 16  # what is left keeps its place: where a lesion is tells subjects apart
         self.encoder = nn.Sequential(
             *(stage(before, after) for before, after in zip(widths, widths[1:], strict=False)),
             nn.Flatten(),
@@ -65,11 +63,10 @@ class SimCLR(Method):
         self.head = nn.Sequential(nn.SiLU(), nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features))
 
     def optimisers(self) -> dict:
-        weights = [p for net in self.parts().values() for p in net.parameters()]
-        return {"both": torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=1e-4, fused=True)}
+        return {"both": adamw(self.encoder, self.head, lr=self.learning_rate, weight_decay=1e-4)}
 
-    def schedule(self, fraction: float) -> float:
-        return min(1.0, 20 * (fraction + 0.005)) * 0.5 * (1 + math.cos(math.pi * fraction))
+    def lr_lambda(self, fraction: float) -> float:
+        return min(1.0, 20 * (fraction + 0.005)) * cosine(fraction)
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
         own = {"images": batch["images"], "labels": batch["labels"]}
@@ -101,7 +98,7 @@ def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
 
 
 def tensors_for(slices: SliceSet) -> dict[str, Tensor]:
-    """What `fit` needs to train on these slices: images (averaged down to SIDE), labels, and a number per person."""
+    """What `fit` needs to train on these slices: images (averaged down to SIDE), labels, and a number per subject."""
     images = torch.from_numpy(np.concatenate([shrink(some, SIDE) for some in portions(slices.images)]))
     _, people = np.unique(slices.subjects, return_inverse=True)
     # The labels are only carried through the random changes; of shrunk images they would not fit.

@@ -46,7 +46,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv(nn.Module):
-    """k x k convolution with equalised learning rate; `down` halves the picture after a blur (StyleGAN 2)."""
+    """k x k convolution with equalised learning rate; `down` halves the image after a blur (StyleGAN 2)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, down: bool = False, bias: bool = True):
         super().__init__()
@@ -104,13 +104,13 @@ def minibatch_deviation(x: Tensor, parts: int = 1, group: int = 4) -> Tensor:
     return torch.cat([x, deviation.to(x.dtype).repeat(size, 1)[:, :, None, None].expand(b, parts, h, w)], dim=1)
 
 
-def levels(size: int, width: int, most: int, patch: int = 1) -> dict[int, int]:
-    """Channels per grid {4: c, 8: c, ..., size / patch: c}: `width` at `size`, doubled per halving, at most `most`.
+def levels(size: int, width: int, fmap_max: int, patch: int = 1) -> dict[int, int]:
+    """Channels per grid {4: c, 8: c, ..., size / patch: c}: `width` at `size`, doubled per halving, at most `fmap_max`.
 
-    A `patch` above 1 leaves out the finest levels, which cost most and know least; `Paint` and `Look` bridge the gap.
+    A `patch` above 1 leaves out the finest levels, which cost most and know least; `ToRGB` and `FromRGB` bridge them.
     """
     grids = (4 * 2**k for k in range(int(math.log2(size // patch)) - 1))
-    return {grid: min(width * size // grid, most) for grid in grids}
+    return {grid: min(width * size // grid, fmap_max) for grid in grids}
 
 
 def windows(patch: int) -> int:
@@ -118,11 +118,11 @@ def windows(patch: int) -> int:
     return 1 if patch == 1 else 2 * patch
 
 
-class Paint(nn.Module):
-    """Features [B, C, H, W] -> picture [B, J, patch H, patch W]: a 1 x 1 convolution, or one window per position.
+class ToRGB(nn.Module):
+    """Features [B, C, H, W] -> image [B, J, patch H, patch W]: a 1 x 1 convolution, or one window per position.
 
     Overlapping windows fade out (Hann) and add up to one everywhere, so that the patches have no borders. Every window
-    starts even: the first pictures are smooth, and detail within a patch has to be learned. From random windows, a
+    starts even: the first images are smooth, and detail within a patch has to be learned. From random windows, a
     short training never loses their grid.
     """
 
@@ -140,8 +140,8 @@ class Paint(nn.Module):
         return F.conv_transpose2d(x, weight, self.bias, stride=self.patch, padding=self.patch // 2)
 
 
-class Look(nn.Module):
-    """Picture [B, J, patch H, patch W] -> features [B, C, H, W]: a 1 x 1 convolution, or one window per position."""
+class FromRGB(nn.Module):
+    """Image [B, J, patch H, patch W] -> features [B, C, H, W]: a 1 x 1 convolution, or one window per position."""
 
     def __init__(self, inputs: int, outputs: int, patch: int = 1):
         super().__init__()
@@ -175,7 +175,7 @@ class Mapping(nn.Module):
         return w
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
-        """w moved towards the mean: psi 1 leaves it, psi 0 is the mean picture. Fidelity is paid with diversity."""
+        """w moved towards the mean: psi 1 leaves it, psi 0 is the mean image. Fidelity is paid with diversity."""
         return self.mean + psi * (w - self.mean)
 
 
@@ -192,7 +192,7 @@ def mix(first: Tensor, second: Tensor, layers: int, chance: float) -> Tensor:
 
 
 class Noise(nn.Module):
-    """Adds one picture of white noise, times a learned strength that starts at 0: hairs, pores, texture.
+    """Adds one image of white noise, times a learned strength that starts at 0: hairs, pores, texture.
 
     The strength learns at 0.03 of the rate: noise is the quickest way to look less smooth, and in a short training
     the speckle would stay.
@@ -218,9 +218,9 @@ def shares(logits: Tensor, softer: float = 4.0) -> Tensor:
 
 
 class JointOutput(nn.Module):
-    """Raw output of a generator [B, C + K, H, W] -> joint picture: image channels by tanh, labels by `shares`.
+    """Raw output of a generator [B, C + K, H, W] -> joint image: image channels by tanh, labels by `shares`.
 
-    The originals leave pictures as they are. Here most of a slice is background of exactly -1, which tanh reaches
+    The originals leave images as they are. Here most of a slice is background of exactly -1, which tanh reaches
     without effort and a linear output never quite; D would see the haze before anything else.
 
     Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares D's first

@@ -9,20 +9,22 @@ D is trained on this game; G on the non-saturating form, max_G E_z[ log D(G(z)) 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ...core.method import Method
+from ...core.optim import adam
 from ...data import joint
 from ..autoencoder.vae import BOTTOM, widths
+from ..generator import GeneratorConfig, GeneratorMethod
 from .views import shift
 
 
 class Generator(nn.Module):
-    """z [B, latent] -> joint picture [B, C + K, H, W] in (-1, 1): doubled and convolved, batch norm, ReLU, tanh.
+    """z [B, latent] -> joint image [B, C + K, H, W] in (-1, 1): doubled and convolved, batch norm, ReLU, tanh.
 
     Radford's transposed convolutions give some pixels more terms than their neighbours, a checkerboard that D sees at
     once and that costs a short training most of its time; repeating pixels first has none (Odena et al. 2016).
@@ -54,7 +56,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Joint picture [B, C + K, H, W] -> logit [B]; strided convolutions, leaky ReLU, spectral norm if asked."""
+    """Joint image [B, C + K, H, W] -> logit [B]; strided convolutions, leaky ReLU, spectral norm if asked."""
 
     def __init__(self, shape: joint.Shape, width: int, spectral: bool):
         super().__init__()
@@ -69,51 +71,41 @@ class Discriminator(nn.Module):
         return self.net(x).squeeze(1)
 
 
-class DCGAN(Method):
-    """DCGAN over image and label.
+@dataclass(frozen=True)
+class DCGANConfig(GeneratorConfig):
+    width: int = 32  # channels at full size
+    latent: int = 96  # dimensions of z
+    learning_rate: float = 2e-4  # of G
+    spectral: bool = True  # spectral norm in D (Miyato et al. 2018)
+    augment: bool = True  # D sees shifted images (the translation of DiffAugment, Zhao et al. 2020)
+    two_scales: float = 2.0  # learning rate of D over that of G (Heusel et al. 2017)
+    background: float = 0.95  # share of label 0 that G starts from
 
-    spectral    spectral norm in D (Miyato et al. 2018)
-    augment     D sees shifted pictures (the translation of DiffAugment, Zhao et al. 2020)
-    two_scales  learning rate of D over that of G (Heusel et al. 2017)
-    background  share of label 0 that G starts from
-    """
 
+class DCGAN(GeneratorMethod):
+    """DCGAN over image and label."""
+
+    Config = DCGANConfig
     name = "dcgan"
-    settings = ("width", "latent", "learning_rate", "spectral", "augment", "two_scales", "background")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
     compiled = networks
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        width: int = 32,
-        latent: int = 96,
-        learning_rate: float = 2e-4,
-        spectral: bool = True,
-        augment: bool = True,
-        two_scales: float = 2.0,
-        background: float = 0.95,
-    ):
-        self.shape = joint.Shape(channels, labels, size)
-        self.width, self.latent, self.learning_rate = width, latent, learning_rate
-        self.spectral, self.augment, self.two_scales = spectral, augment, two_scales
-        self.background = background
-        self.generator = Generator(self.shape, width, latent, background)
-        self.discriminator = Discriminator(self.shape, width, spectral)
+    def build(self) -> None:
+        self.generator = Generator(self.shape, self.width, self.latent, self.background)
+        self.discriminator = Discriminator(self.shape, self.width, self.spectral)
 
     def optimisers(self) -> dict:
         # No momentum: the opponent moves, so yesterday's gradient is about another game.
-        def adam(net, factor):
-            return torch.optim.Adam(net.parameters(), lr=factor * self.learning_rate, betas=(0.0, 0.99), fused=True)
-
+        rate, betas = self.learning_rate, (0.0, 0.99)
         # Two time scales (Heusel 2017): D learns faster than G.
-        return {"generator": adam(self.generator, 1.0), "discriminator": adam(self.discriminator, self.two_scales)}
+        return {
+            "generator": adam(self.generator, lr=rate, betas=betas),
+            "discriminator": adam(self.discriminator, lr=self.two_scales * rate, betas=betas),
+        }
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real pictures (1 = D knows them all)."""
+        """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real images (1 = D knows them all)."""
         view = shift if self.augment else (lambda x: x)
         on_real, on_fake = self.discriminator(view(torch.cat([real, fake]))).float().chunk(2)
         loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()

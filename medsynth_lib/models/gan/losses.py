@@ -26,13 +26,13 @@ def relativistic(on_better: Tensor, on_worse: Tensor) -> Tensor:
     """E[softplus(-(D(better) - D(worse)))] over pairs: D wants real above fake, G fake above real.
 
     With R1 and R2 it is the loss of R3GAN (Huang et al. 2024): it cannot be won by pushing all scores one way, and a
-    generator that drops modes is still told so by the real pictures it is paired with.
+    generator that drops modes is still told so by the real images it is paired with.
     """
     return F.softplus(on_worse - on_better).mean()
 
 
 def squared_gradient(score: Tensor, pictures: Tensor) -> Tensor:
-    """|| d D / d x ||^2 per picture, [B], in fp32, itself differentiable: R1 on real pictures (Mescheder et al. 2018),
+    """|| d D / d x ||^2 per image, [B], in fp32, itself differentiable: R1 on real images (Mescheder et al. 2018),
     R2 on generated ones."""
     (gradient,) = torch.autograd.grad(score.sum(), pictures, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3))
@@ -52,7 +52,7 @@ def gradient_penalty(critic, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def path_lengths(pictures: Tensor, ws: Tensor) -> Tensor:
-    """|| J^T y || per picture, [B], y ~ N(0, 1 / pixels): how far the picture moves when w [B, L, D] moves.
+    """|| J^T y || per image, [B], y ~ N(0, 1 / pixels): how far the image moves when w [B, L, D] moves.
 
     StyleGAN 2 pulls these lengths to their running mean (Karras et al. 2020, section 3.2).
     """

@@ -1,8 +1,8 @@
 """Progressive GAN (Karras et al. 2018): grown from 4 x 4 pixels, each new level faded in. Taught in 03_stylegan.
 
-    output = (1 - alpha) up(picture of the level before) + alpha (picture of the new level)
+    output = (1 - alpha) up(image of the level before) + alpha (image of the new level)
 
-D sees real pictures of the same resolution, blended by the same alpha, and mirrors G. The paper's loss is WGAN-GP:
+D sees real images of the same resolution, blended by the same alpha, and mirrors G. The paper's loss is WGAN-GP:
 
     D:  E[D(G(z))] - E[D(x)] + 10 E[(|| grad D || - 1)^2] + 0.001 E[D(x)^2]        G:  -E[D(G(z))]
 
@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.method import Method, full_precision
+from ...core.method import full_precision
+from ...core.optim import adam
 from ...data import joint
+from ..generator import GeneratorConfig, GeneratorMethod
 from . import blocks, losses
 
 PENALTY = 10.0
@@ -66,16 +69,16 @@ class Growth(nn.Module):
 
 
 class Generator(Growth):
-    """z [B, D] -> joint picture [B, C + K, h, h] of the current resolution h."""
+    """z [B, D] -> joint image [B, C + K, h, h] of the current resolution h."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
+    def __init__(self, shape: joint.Shape, width: int, fmap_max: int, latent: int, background: float, patch: int):
         super().__init__(shape.size // patch)
-        channels = list(blocks.levels(shape.size, width, most, patch).values())
+        channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())
         self.dense = blocks.EqualLinear(latent, 16 * channels[0])
         pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
         self.first = nn.ModuleList(blocks.EqualConv(i, o) for i, o in pairs[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, o) for _, o in pairs)
-        self.pictures = nn.ModuleList(blocks.Paint(c, shape.joint, patch) for c in channels)
+        self.pictures = nn.ModuleList(blocks.ToRGB(c, shape.joint, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -95,12 +98,12 @@ class Generator(Growth):
 
 
 class Discriminator(Growth):
-    """Joint picture [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's opponent, full grown."""
+    """Joint image [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's opponent, full grown."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, patch: int):
+    def __init__(self, shape: joint.Shape, width: int, fmap_max: int, patch: int):
         super().__init__(shape.size // patch)
-        channels = list(blocks.levels(shape.size, width, most, patch).values())
-        self.pictures = nn.ModuleList(blocks.Look(shape.joint, c, patch) for c in channels)
+        channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())
+        self.pictures = nn.ModuleList(blocks.FromRGB(shape.joint, c, patch) for c in channels)
         self.first = nn.ModuleList(blocks.EqualConv(c, c) for c in channels[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, i) for i, o in zip(channels, channels[1:], strict=False))
         self.last = blocks.EqualConv(channels[0] + 1, channels[0])
@@ -117,60 +120,45 @@ class Discriminator(Growth):
         return self.score(blocks.leaky(self.dense(x.flatten(1)))).squeeze(1)
 
 
-class ProGAN(Method):
-    """Progressive GAN over image and label.
+@dataclass(frozen=True)
+class ProGANConfig(GeneratorConfig):
+    width: int = 16  # channels at full size; they double per halving
+    fmap_max: int = 64  # channels at most
+    latent: int = 64  # dimensions of z
+    learning_rate: float = 2e-3
+    loss: str = "r1"  # logistic with R1 (gamma in proportion to the pixels below full size), or "wgan-gp"
+    gamma: float = 10.0  # weight of R1 at full size
+    full_size: float = 0.6  # share of the images spent on the last resolution; the others have equal parts of the rest
+    most_batches: int = 1  # at low resolution a step takes up to this many times the batch
+    background: float = 0.95  # share of label 0 that G starts from
+    patch: int = 1  # feature maps are 1 / patch of the image's side: growing starts at 4 patch pixels
 
-    width, most   channels at full size, and at most (they double per halving)
-    loss          "r1" (logistic + gamma / 2 R1, gamma as at full size, in proportion to the pixels below) or "wgan-gp"
-    full_size     share of the images that is spent on the last resolution; the others have equal parts of the rest
-    most_batches  at low resolution a step takes up to this many times the batch
-    background    share of label 0 that G starts from
-    patch         feature maps are 1 / patch of the picture's side: growing starts at 4 patch pixels
-    """
+    def check(self) -> None:
+        if self.loss not in ("r1", "wgan-gp"):
+            raise ValueError(f"progan: loss {self.loss!r} is unknown; known: r1, wgan-gp.")
 
+
+class ProGAN(GeneratorMethod):
+    """Progressive GAN over image and label."""
+
+    Config = ProGANConfig
     name = "progan"
-    settings = (
-        *("width", "most", "latent", "learning_rate", "loss", "gamma"),
-        *("full_size", "most_batches", "background", "patch"),
-    )
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        width: int = 16,
-        most: int = 64,
-        latent: int = 64,
-        learning_rate: float = 2e-3,
-        loss: str = "r1",
-        gamma: float = 10.0,
-        full_size: float = 0.6,
-        most_batches: int = 1,
-        background: float = 0.95,
-        patch: int = 1,
-    ):
-        if loss not in ("r1", "wgan-gp"):
-            raise ValueError(f"progan: loss {loss!r} is unknown; known: r1, wgan-gp.")
-        self.shape = joint.Shape(channels, labels, size)
-        self.width, self.most, self.latent, self.learning_rate = width, most, latent, learning_rate
-        self.loss, self.gamma, self.full_size, self.most_batches = loss, gamma, full_size, most_batches
-        self.background, self.patch = background, patch
-        self.generator = Generator(self.shape, width, most, latent, background, patch)
-        self.discriminator = Discriminator(self.shape, width, most, patch)
+    def build(self) -> None:
+        sizes = (self.shape, self.width, self.fmap_max)
+        self.generator = Generator(*sizes, self.latent, self.background, self.patch)
+        self.discriminator = Discriminator(*sizes, self.patch)
         self.stages = self.generator.stages
 
     def optimisers(self) -> dict:
-        def adam(net):
-            return torch.optim.Adam(net.parameters(), lr=self.learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
-
-        return {"generator": adam(self.generator), "discriminator": adam(self.discriminator)}
+        players = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: adam(net, lr=self.learning_rate, betas=(0.0, 0.99)) for name, net in players.items()}
 
     def load(self, weights: dict[str, Tensor]) -> ProGAN:
         super().load(weights)
-        for net in self.parts().values():
+        for net in self.modules().values():
             net.restore()
         return self
 
@@ -182,7 +170,7 @@ class ProGAN(Method):
         return stage, 1.0 if stage == 0 else min(1.0, 2 * within)
 
     def publishable(self) -> bool:
-        """Only at full size: an enlarged picture may be near in texture by chance."""
+        """Only at full size: an enlarged image may be near in texture by chance."""
         return self.generator.grown.tolist() == [self.stages - 1, 1_000_000]
 
     def starts(self) -> list[float]:
@@ -190,7 +178,7 @@ class ProGAN(Method):
         return [(1 - self.full_size) * k / (self.stages - 1) for k in range(self.stages)] + [1.0]
 
     def batch_size(self, base: int, seen: int, total: int) -> int:
-        """A step at low resolution costs little, so it looks at more pictures: twice as many per halving.
+        """A step at low resolution costs little, so it looks at more images: twice as many per halving.
 
         Never more than the stage has left, so that a short training grows to the end as well.
         """
@@ -199,7 +187,7 @@ class ProGAN(Method):
         return base * max(1, min(2 ** (self.stages - 1 - stage), self.most_batches, left))
 
     def real_at(self, x: Tensor, stage: int, alpha: float) -> Tensor:
-        """Real pictures [B, C + K, size, size] at the stage's resolution, blended with the one below by alpha."""
+        """Real images [B, C + K, size, size] at the stage's resolution, blended with the one below by alpha."""
         for _ in range(self.stages - 1 - stage):
             x = halve(x)
         return torch.lerp(double(halve(x)), x, alpha) if stage else x
@@ -234,7 +222,7 @@ class ProGAN(Method):
 
     def logistic_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, dict]:
         """Logistic loss of D with R1 in every R1_EVERY-th step, and its parts."""
-        penalise = self.at % R1_EVERY == 0
+        penalise = self.global_step % R1_EVERY == 0
         real = real.requires_grad_(penalise)
         with full_precision(real) if penalise else nullcontext():  # the gradient of a gradient needs its digits
             scores = self.discriminator(torch.cat([real, fake])).float()

@@ -2,7 +2,7 @@
 
     D:  logistic loss + lazy R1 (gamma / 2 E || dD / dx ||^2, every 16th step at 16 times the weight)
     G:  non-saturating loss, now and then path-length regularisation
-    both see the pictures through `views` (ADA or DiffAugment), samples come from G's moving average.
+    both see the images through `views` (ADA or DiffAugment), samples come from G's moving average.
 
 `loss="relativistic"` swaps in R3GAN's loss (relativistic pairs, R1 and R2 in every step): an ablation, the nets stay.
 """
@@ -11,70 +11,57 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.method import Method, full_precision
+from ...core.method import full_precision
+from ...core.optim import adam
 from ...data import joint
+from ..generator import GeneratorConfig, GeneratorMethod
 from . import losses, views
 
 R1_EVERY = 16
 PATH_EVERY = 4
 STEER_EVERY = 4
-MIXING = 0.9  # share of pictures made from two styles
+MIXING = 0.9  # share of images made from two styles
 
 
-class StyleGAN(Method):
-    """The training common to the three; a subclass sets `name` and builds `generator` and `discriminator` in `build`.
+@dataclass(frozen=True)
+class StyleGANConfig(GeneratorConfig):
+    width: int = 16  # channels at full size; they double per halving
+    fmap_max: int = 64  # channels at most
+    latent: int = 64  # dimensions of z and w
+    mapping: int = 2  # dense layers from z to w
+    learning_rate: float = 2.5e-3
+    gamma: float | None = None  # weight of R1; None = 0.0002 size^2 / batch (Karras et al. 2020, ADA, "auto")
+    loss: str = "logistic"  # or "relativistic" (R3GAN, Huang et al. 2024)
+    view: str = "ada"  # or "diffaugment" or "none"
+    ada_images: float = 500_000  # real images in which ADA's p may go from 0 to 1
+    path_length: bool = False  # regularise G's path lengths (StyleGAN 2; not worth its cost at 64 px and below)
+    background: float = 0.95  # share of label 0 that G starts from
+    patch: int = 1  # G's finest feature maps are 1 / patch of the image's side
+    d_patch: int = 1  # the same of D's
 
-    width, most    channels at full size, and at most (they double per halving)
-    mapping        dense layers from z to w
-    gamma          weight of R1; None = 0.0002 size^2 / batch (Karras et al. 2020, ADA, "auto")
-    loss           "logistic" or "relativistic" (R3GAN, Huang et al. 2024)
-    view           "ada", "diffaugment" or "none"
-    ada_images     real pictures in which ADA's p may go from 0 to 1
-    path_length    whether G's path lengths are regularised (StyleGAN 2; not worth its cost at 64 px and below)
-    background     share of label 0 that G starts from
-    patch          G's finest feature maps are 1 / patch of the picture's side (StyleGAN 3 has none: it would stick)
-    d_patch        the same of D's
-    """
+    def check(self) -> None:
+        if self.loss not in ("logistic", "relativistic") or self.view not in ("ada", "diffaugment", "none"):
+            raise ValueError(
+                f"StyleGAN: loss {self.loss!r} or view {self.view!r} is unknown; known losses: logistic, relativistic; "
+                "known views: ada, diffaugment, none."
+            )
 
-    settings = (
-        *("width", "most", "latent", "mapping", "learning_rate", "gamma"),
-        *("loss", "view", "ada_images", "path_length", "background", "patch", "d_patch"),
-    )
+
+class StyleGAN(GeneratorMethod):
+    """The training common to the three; a subclass sets `name` and makes both networks in `players`."""
+
+    Config = StyleGANConfig
     networks = ("generator", "discriminator")
     averaged = ("generator",)
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        width: int = 16,
-        most: int = 64,
-        latent: int = 64,
-        mapping: int = 2,
-        learning_rate: float = 2.5e-3,
-        gamma: float | None = None,
-        loss: str = "logistic",
-        view: str = "ada",
-        ada_images: float = 500_000,
-        path_length: bool = False,
-        background: float = 0.95,
-        patch: int = 1,
-        d_patch: int = 1,
-    ):
-        if loss not in ("logistic", "relativistic") or view not in ("ada", "diffaugment", "none"):
-            raise ValueError(f"{self.name}: loss {loss!r} or view {view!r} is unknown; see the class's description.")
-        self.shape = joint.Shape(channels, labels, size)
-        self.width, self.most, self.latent, self.mapping = width, most, latent, mapping
-        self.learning_rate, self.gamma, self.loss, self.view = learning_rate, gamma, loss, view
-        self.ada_images, self.path_length, self.background = ada_images, path_length, background
-        self.patch, self.d_patch = patch, d_patch
-        self.generator, self.discriminator = self.build()
+    def build(self) -> None:
+        self.generator, self.discriminator = self.players()
         # ADA's state: saved with D, and under several processes broadcast with it.
         self.discriminator.register_buffer("p", torch.zeros(()))
         self.discriminator.register_buffer("sign_sum", torch.zeros(()))
@@ -86,32 +73,29 @@ class StyleGAN(Method):
         return () if self.path_length else ("generator.synthesis",)
 
     @abstractmethod
-    def build(self) -> tuple[nn.Module, nn.Module]:
+    def players(self) -> tuple[nn.Module, nn.Module]:
         """(generator, discriminator). The generator has `mapping`, `layers` and `synthesis`: ws [B, layers, D] to
-        joint pictures."""
+        joint images."""
 
     def optimisers(self) -> dict:
         # A lazily regularised player takes 17 steps' worth of decisions in 16 (Karras et al. 2020, appendix B).
         lazy = R1_EVERY / (R1_EVERY + 1) if self.loss == "logistic" else 1.0
 
-        def adam(net, c):
-            rate, betas = self.learning_rate * c, (0.0, 0.99**c)
-            return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, eps=1e-8, fused=True)
-
+        every = {"generator": PATH_EVERY / (PATH_EVERY + 1) if self.path_length else 1.0, "discriminator": lazy}
         return {
-            "generator": adam(self.generator, PATH_EVERY / (PATH_EVERY + 1) if self.path_length else 1.0),
-            "discriminator": adam(self.discriminator, lazy),
+            name: adam(getattr(self, name), lr=self.learning_rate * c, betas=(0.0, 0.99**c))
+            for name, c in every.items()
         }
 
     def seen(self, pictures: Tensor) -> Tensor:
-        """What D sees of joint pictures. In full precision: bfloat16 places pixels to half a pixel."""
+        """What D sees of joint images. In full precision: bfloat16 places pixels to half a pixel."""
         with full_precision(pictures):
             if self.view == "ada":
                 return views.adaptive(pictures, self.shape.channels, self.discriminator.p)
             return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
 
     def r1_weight(self, batch: int) -> float:
-        """gamma / 2 for a batch of this many pictures."""
+        """gamma / 2 for a batch of this many images."""
         return (0.0002 * self.shape.size**2 / batch if self.gamma is None else self.gamma) / 2
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
@@ -126,7 +110,7 @@ class StyleGAN(Method):
             else:
                 loss = losses.logistic_g(on_fake)
             found["g"] = loss
-            if self.path_length and self.at % PATH_EVERY == 0:
+            if self.path_length and self.global_step % PATH_EVERY == 0:
                 found["path"] = self.path_penalty(z[0, : max(1, len(real) // 2)])
                 loss = loss + PATH_EVERY * found["path"]
             optimisers["generator"].zero_grad()
@@ -135,10 +119,10 @@ class StyleGAN(Method):
         return found
 
     def discriminator_step(self, real: Tensor, fake: Tensor, optimiser) -> dict[str, Tensor]:
-        """One step of D; penalties are taken at the pictures as D sees them."""
+        """One step of D; penalties are taken at the images as D sees them."""
         relativistic = self.loss == "relativistic"
         lazy = 1 if relativistic else R1_EVERY
-        penalise = self.at % lazy == 0
+        penalise = self.global_step % lazy == 0
         pictures = self.seen(torch.cat([real, fake])).detach().requires_grad_(penalise)
         with full_precision(pictures) if penalise else nullcontext():  # the gradient of a gradient needs its digits
             scores = self.discriminator(pictures).float()
@@ -162,10 +146,10 @@ class StyleGAN(Method):
 
     @torch.no_grad()
     def steer(self, sign: Tensor, batch: int) -> Tensor:
-        """Every STEER_EVERY steps, move ADA's p by the mean sign of D on real pictures since; returns p."""
+        """Every STEER_EVERY steps, move ADA's p by the mean sign of D on real images since; returns p."""
         d = self.discriminator
         d.sign_sum.add_(sign)
-        if (self.at + 1) % STEER_EVERY == 0:
+        if (self.global_step + 1) % STEER_EVERY == 0:
             views.steer(d.p, d.sign_sum / STEER_EVERY, STEER_EVERY * batch, self.ada_images)
             d.sign_sum.zero_()
         return d.p.clone()
@@ -205,9 +189,9 @@ class StyleGAN(Method):
         return ws.flatten(0, 1)
 
     def project(self, images: Tensor, labels: Tensor, steps: int = 200, rate: float = 0.1) -> tuple[Tensor, Tensor]:
-        """Styles w [B, D] whose pictures come closest to given ones, and the mean squared error on the way [steps, B].
+        """Styles w [B, D] whose images come closest to given ones, and the mean squared error on the way [steps, B].
 
-        Adam on w, from the mean style; the error is that of the joint picture, at full size and averaged over 4 x 4
+        Adam on w, from the mean style; the error is that of the joint image, at full size and averaged over 4 x 4
         pixels, so that a fold that is one pixel off costs little. How well a *held-out* slice can be reached says what
         the generator can draw; that a training slice is reached much better would say that it was stored.
         """

@@ -1,4 +1,4 @@
-"""StyleGAN 1 (Karras et al. 2019): a picture is a learned constant and a style per layer. Taught in 03_stylegan.
+"""StyleGAN 1 (Karras et al. 2019): an image is a learned constant and a style per layer. Taught in 03_stylegan.
 
     AdaIN(x_i, w) = s_i (x_i - mean(x_i)) / std(x_i) + b_i,   (s, b) = affine(w)                          (eq. 1)
 
@@ -46,17 +46,17 @@ class StyledLayer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws [B, layers, D] -> joint picture. `features` keeps no state: it returns the maps in which droplets show."""
+    """ws [B, layers, D] -> joint image. `features` keeps no state: it returns the maps in which droplets show."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
+    def __init__(self, shape: joint.Shape, width: int, fmap_max: int, latent: int, background: float, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most, patch).values())
+        channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())
         self.constant = nn.Parameter(torch.ones(1, channels[0], 4, 4))
         pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
         self.ups = nn.ModuleList(blocks.EqualConv(i, o, bias=False) for i, o in pairs[1:])
         self.convs = nn.ModuleList(blocks.EqualConv(o, o, bias=False) for _, o in pairs)
         self.styled = nn.ModuleList(StyledLayer(o, latent) for _, o in pairs for _ in range(2))
-        self.picture = blocks.Paint(channels[-1], shape.joint, patch)
+        self.picture = blocks.ToRGB(channels[-1], shape.joint, patch)
         self.output = blocks.JointOutput(shape, background)
         self.layers = len(self.styled)
 
@@ -78,11 +78,11 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN1(StyleGAN):
-    """StyleGAN 1 over image and label; see `StyleGAN` for the settings."""
+    """StyleGAN 1 over image and label."""
 
     name = "stylegan1"
 
-    def build(self):
-        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background, self.patch)
+    def players(self) -> tuple[nn.Module, nn.Module]:
+        synthesis = Synthesis(self.shape, self.width, self.fmap_max, self.latent, self.background, self.patch)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most, self.d_patch)
+        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

@@ -5,7 +5,7 @@ convolution, which are then scaled back to unit output variance on the assumptio
 
     w'_ijk = s_i w_ijk,   w''_ijk = w'_ijk / sqrt( sum_ik w'_ijk^2 )                                  (eq. 1 and 3)
 
-Growing is replaced by a generator that sums the pictures of all resolutions, and a residual discriminator.
+Growing is replaced by a generator that sums the images of all resolutions, and a residual discriminator.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .stylegan import MIXING, StyleGAN
 
 
 class ModulatedConv(nn.Module):
-    """k x k convolution whose weights a style scales per input channel; `up` doubles the picture.
+    """k x k convolution whose weights a style scales per input channel; `up` doubles the image.
 
-    Scaling the input by s and the output by 1 / sqrt(sum (s w)^2) is the same as scaling the weights per picture, and
-    needs no weights per picture (tests/models/gan/test_stylegan2.py compares with the grouped form).
+    Scaling the input by s and the output by 1 / sqrt(sum (s w)^2) is the same as scaling the weights per image, and
+    needs no weights per image (tests/models/gan/test_stylegan2.py compares with the grouped form).
     """
 
     def __init__(self, inputs: int, outputs: int, latent: int, kernel=3, demodulate=True, up=False, padding=None):
@@ -65,23 +65,23 @@ class StyledConv(nn.Module):
 
 
 class ToPicture(nn.Module):
-    """Features [B, C, H, W] times a style -> picture [B, J, patch H, patch W]; no demodulation."""
+    """Features [B, C, H, W] times a style -> image [B, J, patch H, patch W]; no demodulation."""
 
     def __init__(self, inputs: int, outputs: int, latent: int, patch: int = 1):
         super().__init__()
         self.style = blocks.EqualLinear(latent, inputs, bias=1.0)
-        self.paint = blocks.Paint(inputs, outputs, patch)
+        self.paint = blocks.ToRGB(inputs, outputs, patch)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         return self.paint(x * self.style(w)[:, :, None, None].to(x.dtype))
 
 
 class Synthesis(nn.Module):
-    """ws [B, layers, D] -> joint picture: a learned 4 x 4 constant, doubled; pictures of all resolutions are summed."""
+    """ws [B, layers, D] -> joint image: a learned 4 x 4 constant, doubled; images of all resolutions are summed."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, latent: int, background: float, patch: int):
+    def __init__(self, shape: joint.Shape, width: int, fmap_max: int, latent: int, background: float, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most, patch).values())
+        channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         self.first = StyledConv(channels[0], channels[0], latent)
         pairs = list(zip(channels, channels[1:], strict=False))
@@ -89,10 +89,10 @@ class Synthesis(nn.Module):
         self.convs = nn.ModuleList(StyledConv(o, o, latent) for _, o in pairs)
         self.pictures = nn.ModuleList(ToPicture(c, shape.joint, latent, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
-        self.layers = 2 * len(channels)  # one per convolution and one for the last picture
+        self.layers = 2 * len(channels)  # one per convolution and one for the last image
 
     def forward(self, ws: Tensor, move: Tensor | None = None) -> Tensor:
-        """`move` [B, 2] shifts the constant by that many picture sides (right, down): does the picture follow?"""
+        """`move` [B, 2] shifts the constant by that many image sides (right, down): does the image follow?"""
         w = iter(ws.unbind(dim=1))
         x = self.constant.expand(len(ws), -1, -1, -1)
         x = self.first(x if move is None else equivariance.fourier_shift(x, move * x.shape[-1]), next(w))
@@ -100,13 +100,13 @@ class Synthesis(nn.Module):
         picture = self.pictures[0](x, style)
         for up, conv, to_picture in zip(self.ups, self.convs, self.pictures[1:], strict=True):
             x = conv(up(x, style), next(w))
-            style = next(w)  # shared by a level's picture and the next level's first convolution
+            style = next(w)  # shared by a level's image and the next level's first convolution
             picture = blocks.upsample(picture) + to_picture(x, style)
         return self.output(picture)
 
 
 class Generator(nn.Module):
-    """z [B, D], and a second one for style mixing -> joint picture [B, C + K, H, W], or its path lengths [B]."""
+    """z [B, D], and a second one for style mixing -> joint image [B, C + K, H, W], or its path lengths [B]."""
 
     def __init__(self, mapping: nn.Module, synthesis: nn.Module, mixing: float):
         super().__init__()
@@ -124,7 +124,7 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, the second halving the picture, and a 1 x 1 way past them; both by 1 / sqrt 2."""
+    """Two convolutions, the second halving the image, and a 1 x 1 way past them; both by 1 / sqrt 2."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -138,13 +138,13 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Joint picture [B, C + K, H, W] -> logit [B]; also the opponent of StyleGAN 3's generator."""
+    """Joint image [B, C + K, H, W] -> logit [B]; also the opponent of StyleGAN 3's generator."""
 
-    def __init__(self, shape: joint.Shape, width: int, most: int, patch: int):
+    def __init__(self, shape: joint.Shape, width: int, fmap_max: int, patch: int):
         super().__init__()
-        channels = list(blocks.levels(shape.size, width, most, patch).values())[::-1]
+        channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())[::-1]
         self.parts = math.gcd(channels[-1], 8)  # of the minibatch deviation
-        self.first = blocks.Look(shape.joint, channels[0], patch)
+        self.first = blocks.FromRGB(shape.joint, channels[0], patch)
         pairs = zip(channels, channels[1:], strict=False)
         self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairs))
         self.last = blocks.EqualConv(channels[-1] + self.parts, channels[-1])
@@ -158,11 +158,11 @@ class Discriminator(nn.Module):
 
 
 class StyleGAN2(StyleGAN):
-    """StyleGAN 2 over image and label; see `StyleGAN` for the settings."""
+    """StyleGAN 2 over image and label."""
 
     name = "stylegan2"
 
-    def build(self):
-        synthesis = Synthesis(self.shape, self.width, self.most, self.latent, self.background, self.patch)
+    def players(self) -> tuple[nn.Module, nn.Module]:
+        synthesis = Synthesis(self.shape, self.width, self.fmap_max, self.latent, self.background, self.patch)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.most, self.d_patch)
+        return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

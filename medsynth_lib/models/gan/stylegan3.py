@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import blocks
-from .stylegan import StyleGAN
+from .stylegan import StyleGAN, StyleGANConfig
 from .stylegan2 import Discriminator, Generator, ModulatedConv
 
 FIRST_STOPBAND, LAST_STOPBAND = 2**1.1, 2**0.3  # of the first cutoff, and of the last, which is half the pixels
@@ -32,9 +32,9 @@ MAGNITUDE_RATE = 0.02  # per step; the paper's average over 20 kimg would not ar
 
 @dataclass(frozen=True)
 class Band:
-    """The signal between two layers: cutoff and transition in cycles per picture, samples per picture, grid, channels.
+    """The signal between two layers: cutoff and transition in cycles per image, samples per image, grid, channels.
 
-    `grid` is the side of the feature map: `rate` samples for the picture and a margin on either side.
+    `grid` is the side of the feature map: `rate` samples for the image and a margin on either side.
     """
 
     cutoff: float
@@ -44,7 +44,7 @@ class Band:
     channels: int
 
 
-def plan(size: int, layers: int, width: int, most: int, margin: int, first: float = 2.0) -> list[Band]:
+def plan(size: int, layers: int, width: int, fmap_max: int, margin: int, first: float = 2.0) -> list[Band]:
     """`layers` + 1 bands, cutoffs from `first` on in geometric progression (Karras et al. 2021, section 3.2)."""
     progress = np.minimum(np.arange(layers + 1) / max(layers - CRITICAL, 1), 1)
     last = size / 2
@@ -52,7 +52,7 @@ def plan(size: int, layers: int, width: int, most: int, margin: int, first: floa
     stopband = first * FIRST_STOPBAND * (last * LAST_STOPBAND / (first * FIRST_STOPBAND)) ** progress
     rate = np.exp2(np.ceil(np.log2(np.minimum(2 * stopband, size)))).astype(int)
     half_width = np.maximum(stopband, rate / 2) - cutoff
-    channels = np.minimum(np.rint(width * last / cutoff), most).astype(int)
+    channels = np.minimum(np.rint(width * last / cutoff), fmap_max).astype(int)
     return [
         Band(float(c), float(h), int(r), int(r) + (0 if k == layers else 2 * margin), int(n))
         for k, (c, h, r, n) in enumerate(zip(cutoff, half_width, rate, channels, strict=True))
@@ -84,7 +84,7 @@ def both_ways(x: Tensor, matrix: Tensor) -> Tensor:
 class Waves(nn.Module):
     """The input: sines of random frequency within the first band, mixed linearly; a style turns and moves them.
 
-    w [B, D], move [B, 2] in picture sides (right, down) -> [B, channels, grid, grid].
+    w [B, D], move [B, 2] in image sides (right, down) -> [B, channels, grid, grid].
     """
 
     def __init__(self, latent: int, band: Band):
@@ -93,7 +93,7 @@ class Waves(nn.Module):
         radius = band.cutoff * torch.rand(band.channels, 1).sqrt()  # uniform on the disc
         self.register_buffer("frequencies", direction * radius)
         self.register_buffer("phases", torch.rand(band.channels) - 0.5)
-        at = (torch.arange(band.grid) - (band.grid - 1) / 2) / band.rate  # the picture spans -0.5 to 0.5
+        at = (torch.arange(band.grid) - (band.grid - 1) / 2) / band.rate  # the image spans -0.5 to 0.5
         self.register_buffer("at", at, persistent=False)
         self.pose = blocks.EqualLinear(latent, 4)
         nn.init.zeros_(self.pose.weight)
@@ -107,7 +107,7 @@ class Waves(nn.Module):
         pose = pose / pose[:, :2].norm(dim=1, keepdim=True)  # (cos, sin) of the turn, and a translation
         cos, sin = pose[:, 0], pose[:, 1]
         turn = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
-        frequencies = self.frequencies @ turn  # [B, K, 2] in cycles per picture along (x, y)
+        frequencies = self.frequencies @ turn  # [B, K, 2] in cycles per image along (x, y)
         offset = pose[:, 2:] if move is None else pose[:, 2:] + move
         phases = self.phases - (frequencies @ offset[:, :, None])[:, :, 0]
         angle = frequencies[:, :, 0, None, None] * self.at + frequencies[:, :, 1, None, None] * self.at[:, None]
@@ -129,7 +129,7 @@ class Layer(nn.Module):
         rate = 2 * max(before.rate, after.rate)
         up, down = rate // before.rate, rate // after.rate
         up_taps, down_taps = low_pass(before, up, rate), low_pass(after, down, rate)
-        # Crop at the fast rate, so that the picture's centre stays the centre of the grid.
+        # Crop at the fast rate, so that the image's centre stays the centre of the grid.
         slow = before.grid + 2
         have, need = (slow - 1) * up + len(up_taps), (after.grid - 1) * down + len(down_taps)
         widen = up * resampler(up_taps, up, slow, need, (have - need) // 2)
@@ -145,17 +145,17 @@ class Layer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws [B, layers, D] -> joint picture. `move` [B, 2] shifts the picture by that many sides (right, down)."""
+    """ws [B, layers, D] -> joint image. `move` [B, 2] shifts the image by that many sides (right, down)."""
 
-    def __init__(self, shape, width, most, latent, background, layers: int, margin: int, first: float):
+    def __init__(self, shape, width, fmap_max, latent, background, layers: int, margin: int, first: float):
         super().__init__()
-        bands = plan(shape.size, layers, width, most, margin, first)
+        bands = plan(shape.size, layers, width, fmap_max, margin, first)
         self.waves = Waves(latent, bands[0])
         self.body = nn.ModuleList(Layer(i, o, latent) for i, o in zip(bands, bands[1:], strict=False))
         self.picture = ModulatedConv(bands[-1].channels, shape.joint, latent, kernel=1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, shape.joint, 1, 1))
         self.output = blocks.JointOutput(shape, background)
-        self.layers = layers + 2  # the waves, the body, the picture
+        self.layers = layers + 2  # the waves, the body, the image
 
     def forward(self, ws: Tensor, move: Tensor | None = None) -> Tensor:
         first, *body, last = ws.unbind(dim=1)
@@ -165,31 +165,32 @@ class Synthesis(nn.Module):
         return self.output(self.picture(x, last) + self.bias)
 
 
-class StyleGAN3(StyleGAN):
-    """StyleGAN 3-T over image and label; StyleGAN 2's discriminator, no style mixing.
+@dataclass(frozen=True)
+class StyleGAN3Config(StyleGANConfig):
+    depth: int = 14  # layers between the waves and the image (the paper: 14 at any size)
+    margin: int = 10  # samples beyond the image on either side of every feature map (the paper: 10)
+    first: float = 2.0  # cutoff of the waves in cycles per image (the paper: 2); few layers need finer waves
 
-    depth   layers between the waves and the picture (the paper: 14 at any size)
-    margin  samples beyond the picture on either side of every feature map (the paper: 10)
-    first   cutoff of the waves in cycles per picture (the paper: 2); each layer can only sharpen what it is given, so
-            that few layers need finer waves to reach the last band
-    """
-
-    name = "stylegan3"
-    bf16 = False  # its filters need more digits: untrained, EQ-T falls from 94 dB to 60 in bfloat16
-    settings = (*StyleGAN.settings, "depth", "margin", "first")
-
-    def __init__(
-        self, channels: int, labels: int, size: int, depth: int = 14, margin: int = 10, first: float = 2.0, **settings
-    ):
-        self.depth, self.margin, self.first = depth, margin, first
-        super().__init__(channels, labels, size, **settings)
+    def check(self) -> None:
+        super().check()
         if self.patch != 1:
             raise ValueError(
                 f"stylegan3: patch is {self.patch}, but patches would stick to the pixel grid; leave it 1."
             )
 
-    def build(self):
-        sizes = (self.width, self.most, self.latent, self.background, self.depth, self.margin, self.first)
+
+class StyleGAN3(StyleGAN):
+    """StyleGAN 3-T over image and label (StyleGAN 2's discriminator, no style mixing).
+
+    Each layer can only sharpen what it is given, so that few layers need finer waves (`first`) to reach the last band.
+    """
+
+    Config = StyleGAN3Config
+    name = "stylegan3"
+    bf16 = False  # its filters need more digits: untrained, EQ-T falls from 94 dB to 60 in bfloat16
+
+    def players(self) -> tuple[nn.Module, nn.Module]:
+        sizes = (self.width, self.fmap_max, self.latent, self.background, self.depth, self.margin, self.first)
         synthesis = Synthesis(self.shape, *sizes)
         mapping = blocks.Mapping(self.latent, self.mapping)
-        return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.most, self.d_patch)
+        return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

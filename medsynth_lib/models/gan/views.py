@@ -1,6 +1,6 @@
-"""What the discriminator sees instead of the picture itself, so that it cannot memorize a small training set.
+"""What the discriminator sees instead of the image itself, so that it cannot memorize a small training set.
 
-The same random changes are shown of real and of generated pictures, and the generator's gradient flows back through
+The same random changes are shown of real and of generated images, and the generator's gradient flows back through
 them. Geometry moves image and label channels alike; intensity changes touch image channels only.
 """
 
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TARGET = 0.6  # of E[sign D(real)]: above, D knows its training pictures too well (Karras et al. 2020, ADA)
+TARGET = 0.6  # of E[sign D(real)]: above, D knows its training images too well (Karras et al. 2020, ADA)
 MOST = 0.8  # p above which changes may leak into the samples (ibid., section 2.2)
 
 
 def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
-    """Move every picture of a batch by its own random offset of up to `ratio` of its side; border pixels are repeated.
+    """Move every image of a batch by its own random offset of up to `ratio` of its side; border pixels are repeated.
 
     The translation of DiffAugment (Zhao et al. 2020).
     """
@@ -31,7 +31,7 @@ def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def diff_augment(x: Tensor, channels: int) -> Tensor:
-    """DiffAugment's "color, translation, cutout" (Zhao et al. 2020) of joint pictures [B, C + K, H, W].
+    """DiffAugment's "color, translation, cutout" (Zhao et al. 2020) of joint images [B, C + K, H, W].
 
     Brightness +-0.5 and contrast 0.5-1.5 on the C image channels (no saturation: MR has no colour), an offset of up to
     1/8, and a square of half the side set to 0 in all channels.
@@ -53,7 +53,7 @@ def recolour(x: Tensor, channels: int, brightness: Tensor, contrast: Tensor) -> 
 
 
 def adaptive(x: Tensor, channels: int, p: Tensor) -> Tensor:
-    """ADA's changes, each for each picture with probability `p` (a 0-dim tensor) (Karras et al. 2020, appendix B).
+    """ADA's changes, each for each image with probability `p` (a 0-dim tensor) (Karras et al. 2020, appendix B).
 
     Mirror, rotation up to 30 degrees, isotropic and anisotropic scale and translation in one bilinear resampling that
     repeats the border; then brightness N(0, 0.2) and contrast 2^N(0, 0.5) per image channel. Left out: larger turns,

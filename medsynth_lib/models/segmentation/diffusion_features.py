@@ -7,13 +7,16 @@ few labelled slices to read a label out of what its layers answer.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.method import Config
 from ...core.training_key import data_hash
 from ..diffusion.edm import EDM
-from .segmenter import Segmenter, criterion
+from .segmenter import Segmenter
 
 SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
 
@@ -42,6 +45,15 @@ class Decoder(nn.Module):
         return self.decide(sum(F.interpolate(x, maps[0].shape[-2:], mode="bilinear") for x in read))
 
 
+@dataclass(frozen=True)
+class DiffusionFeaturesConfig(Config):
+    features_of: str  # hash of the diffusion model's weights
+    n_labels: int  # label values, background included
+    width: int = 64  # channels of the decoder
+    learning_rate: float = 2e-3
+    sigmas: tuple[float, ...] = SIGMAS
+
+
 class DiffusionFeatures(Segmenter):
     """Images [B, C, H, W] -> labels, by a decoder of `width` channels on what `model`, an EDM of images only, answers.
 
@@ -49,18 +61,15 @@ class DiffusionFeatures(Segmenter):
     """
 
     name = "diffusion_features"
-    settings = ("features_of", "n_labels", "sigmas", "width", "learning_rate")
+    Config = DiffusionFeaturesConfig
 
-    def __init__(self, model: EDM, n_labels: int, width: int = 64, learning_rate: float = 2e-3, sigmas=SIGMAS):
+    def __init__(self, model: EDM, n_labels: int, **config):
         if model.shape.labels:
-            raise ValueError("the diffusion model draws labels itself; train one of images only (labels=0).")
-        self.features_of = data_hash(model.weights())
-        self.model, self.n_labels, self.sigmas = model, n_labels, list(sigmas)
+            raise ValueError("the diffusion model has labels of its own; train one of images only (labels=0).")
+        self.model = model
         shape = (model.shape.channels, model.shape.size, model.shape.size)
         self.noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-        self.width, self.learning_rate = width, learning_rate
-        self.net = self.network()
-        self.criterion = criterion()
+        super().__init__(features_of=data_hash(model.weights()), n_labels=n_labels, **config)
 
     def network(self) -> nn.Module:
         size, channels = self.model.shape.size, self.model.shape.channels
@@ -68,7 +77,7 @@ class DiffusionFeatures(Segmenter):
         return Decoder([x.shape[1] for x in found], self.width, self.n_labels)
 
     def untrained(self) -> list[nn.Module]:
-        return [*self.model.parts().values()]
+        return [*self.model.modules().values()]
 
     def to(self, device):
         self.noise = self.noise.to(device)
@@ -76,7 +85,7 @@ class DiffusionFeatures(Segmenter):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """Maps [B, c, h, w]: the images, and per noise level the answers of all blocks on the way up and the picture.
+        """Maps [B, c, h, w]: the images, and per noise level the answers of all blocks on the way up and the image.
 
         The noise is the same for every image, so that an image has one answer.
         """

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from ...core.method import BATCH, Method
+from ...core.method import BATCH, Config, Method
+from ...core.optim import adamw, cosine
 
 WARM_UP = 0.1  # share of the training over which the learning rate rises
 
@@ -19,16 +20,22 @@ def criterion() -> DiceCELoss:
     return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
 
+@dataclass(frozen=True)
+class SegmenterConfig(Config):
+    channels: int  # of the images
+    n_labels: int  # label values, background included
+    widths: tuple[int, ...] = (16, 32, 64, 128)  # channels per level
+    learning_rate: float = 2e-3
+
+
 class Segmenter(Method):
     """Images [B, C, H, W] in [-1, 1] -> labels uint8 [B, H, W] with values 0 .. n_labels - 1, by `network()`."""
 
-    settings = ("channels", "n_labels", "widths", "learning_rate")
+    Config = SegmenterConfig
     networks = ("net",)
     compiled = networks
 
-    def __init__(self, channels: int, n_labels: int, widths=(16, 32, 64, 128), learning_rate: float = 2e-3):
-        self.channels, self.n_labels = channels, n_labels
-        self.widths, self.learning_rate = list(widths), learning_rate
+    def build(self) -> None:
         self.net = self.network()
         self.criterion = criterion()
 
@@ -37,12 +44,12 @@ class Segmenter(Method):
         """A new network [B, channels, H, W] -> [B, n_labels, H, W]."""
 
     def optimisers(self) -> dict:
-        return {"net": torch.optim.AdamW(self.net.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)}
+        return {"net": adamw(self.net, lr=self.learning_rate, weight_decay=1e-4)}
 
-    def schedule(self, fraction: float) -> float:
+    def lr_lambda(self, fraction: float) -> float:
         if fraction < WARM_UP:
             return 0.1 + 0.9 * fraction / WARM_UP
-        return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
+        return cosine((fraction - WARM_UP) / (1 - WARM_UP))
 
     def logits(self, images: Tensor) -> Tensor:
         """[B, n_labels, H, W] for images [B, C, H, W]."""

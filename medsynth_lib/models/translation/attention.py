@@ -1,6 +1,6 @@
 """Attention-guided CycleGAN (Mejjati et al. 2018): change only what must change. With lesions: SAG-GAN, Qi et al. 2020.
 
-    G(x) = m(x) * painted(x) + (1 - m(x)) * x,        m in (0, 1), one map per picture
+    G(x) = m(x) * painted(x) + (1 - m(x)) * x,        m in (0, 1), one map per image
     G:  the losses of CycleGAN + change (E|| G_B(a) - a ||_1 + E|| G_A(b) - b ||_1)
 
 Between healthy slices and slices with a lesion little differs, and little should be touched. The map m is not told
@@ -9,16 +9,18 @@ where lesions are: whether it finds them is measured against masks that the trai
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.method import BATCH
-from .cyclegan import CycleGAN, ResNetGenerator
+from .cyclegan import CycleGAN, CycleGANConfig, ResNetGenerator
 
 
 class AttentionGenerator(nn.Module):
-    """Pictures [B, C, H, W] -> pictures that differ from them where the map [B, 1, H, W] is not 0."""
+    """Images [B, C, H, W] -> images that differ from them where the map [B, 1, H, W] is not 0."""
 
     def __init__(self, channels: int, width: int, blocks: int, patch: int):
         super().__init__()
@@ -27,24 +29,25 @@ class AttentionGenerator(nn.Module):
         nn.init.zeros_(self.looker.curve.heights.weight)  # the map starts grey, not with what is bright
 
     def attention(self, pictures: Tensor) -> Tensor:
-        """Where pictures [B, C, H, W] are painted over: map [B, 1, H, W] in (0, 1)."""
+        """Where images [B, C, H, W] are painted over: map [B, 1, H, W] in (0, 1)."""
         return (self.looker(pictures) + 1) / 2
 
     def forward(self, pictures: Tensor) -> Tensor:
         return torch.lerp(pictures, self.painter(pictures), self.attention(pictures))
 
 
+@dataclass(frozen=True)
+class AttentionCycleGANConfig(CycleGANConfig):
+    change: float = 1.0  # weight of what the generators change
+
+
 class AttentionCycleGAN(CycleGAN):
-    """CycleGAN whose generators say where they paint; `change` is the weight of what they change."""
+    """CycleGAN whose generators say where they paint."""
 
+    Config = AttentionCycleGANConfig
     name = "attention_cyclegan"
-    settings = (*CycleGAN.settings, "change")
 
-    def __init__(self, channels: int, size: int, change: float = 1.0, **settings):
-        self.change = change
-        super().__init__(channels, size, **settings)
-
-    def build(self) -> nn.Module:
+    def new_generator(self) -> nn.Module:
         return AttentionGenerator(self.channels, self.width, self.blocks, self.patch)
 
     def generator_losses(self, a: Tensor, b: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -56,6 +59,6 @@ class AttentionCycleGAN(CycleGAN):
         return super().total(losses) + self.change * losses["change"]
 
     def attention(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
-        """Maps [N, 1, H, W] in (0, 1): where `translate(pictures, to)` paints. On the CPU."""
+        """Maps [N, 1, H, W] in (0, 1): where `translate(images, to)` paints. On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
         return self.in_batches(net.attention, pictures, batch_size=batch_size)

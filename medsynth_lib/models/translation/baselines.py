@@ -9,7 +9,7 @@ from ...data.foreground import BACKGROUND
 
 
 def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Every channel of every picture [N, C, H, W] with the histogram that the reference pictures [M, C, H, W] have.
+    """Every channel of every image [N, C, H, W] with the histogram that the reference images [M, C, H, W] have.
 
     The cheapest adaptation to another scanner (Nyul & Udupa 1999 use landmarks of it). A curve that only rises, for
     what is brighter than air: else a small head in much air would have its air matched with tissue.

@@ -4,20 +4,22 @@
     G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        look like the other domain
         + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       the way back must lead home
         + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 what is there already stays
-    D:  least squares, on real pictures and on fakes of now and earlier (`ReplayPool`)
+    D:  least squares, on real images and on fakes of now and earlier (`ReplayPool`)
 
-The textbook step calls the generators six times. Instance norm treats every picture alone, so G_B's fakes and its
+The textbook step calls the generators six times. Instance norm treats every image alone, so G_B's fakes and its
 identities come out of ONE call on [a, b], and G_A's out of one on [b, a]: four calls, the same gradients.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.method import BATCH, full_precision
-from ..gan.blocks import Paint
+from ...core.method import BATCH, Config, full_precision
+from ..gan.blocks import ToRGB
 from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
 WARM_UP = 0.2  # share of the training in which the tone curves learn alone, from D alone
@@ -67,7 +69,7 @@ class ToneCurve(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Pictures [B, C, H, W] -> pictures [B, C', H, W] in (-1, 1): residual blocks at a quarter of the side.
+    """Images [B, C, H, W] -> images [B, C', H, W] in (-1, 1): residual blocks at a quarter of the side.
 
     With `patch` 1 as in the paper: a 7 x 7 convolution, halved twice, doubled twice, a 7 x 7 convolution; pixels are
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
@@ -91,7 +93,7 @@ class ResNetGenerator(nn.Module):
         if patch == 1:
             last = nn.Conv2d(width, outputs, 7, padding=3, padding_mode="reflect")
         else:
-            last = Paint(widths[0], outputs, patch)
+            last = ToRGB(widths[0], outputs, patch)
         nn.init.zeros_(last.weight)
         self.net = nn.Sequential(*layers, last)
         self.curve = ToneCurve(inputs, outputs)
@@ -102,49 +104,44 @@ class ResNetGenerator(nn.Module):
         return (toned if self.curve_only else toned + self.net(pictures).float()).tanh()
 
 
+@dataclass(frozen=True)
+class CycleGANConfig(Config):
+    channels: int  # of the images, equal in both domains, so that an identity exists
+    size: int  # pixels, height = width
+    width: int = 16  # channels of the generators and the discriminators
+    blocks: int = 4  # residual blocks of the generators
+    patch: int = 1  # of the generators: 1, or 2 or 4 for the finest levels left out
+    levels: int = 2  # of the discriminators (see PatchGAN)
+    learning_rate: float = 2e-4
+    cycle: float = 10.0  # weight of the cycle loss
+    identity: float = 5.0  # weight of the identity loss (the paper: 0, or half of cycle's)
+    pool: int = 50  # fakes kept for the discriminators
+
+    def check(self) -> None:
+        if self.patch not in (1, 2, 4) or self.size % 4:
+            raise ValueError(
+                f"CycleGAN: patch {self.patch} for {self.size} pixels; patch is 1, 2 or 4, size a multiple of 4."
+            )
+
+
 class CycleGAN(Translator):
-    """CycleGAN between domains of `channels` image channels (equal in both, so that an identity exists).
+    """CycleGAN between two domains."""
 
-    width, blocks   of the generators; the discriminators have the same width
-    patch           of the generators: 1, or 2 or 4 for the finest levels left out
-    levels          of the discriminators (see PatchGAN)
-    cycle           weight of the cycle loss
-    identity        weight of the identity loss (the paper: half of cycle's for photographs of paintings, else none)
-    pool            fakes kept for the discriminators
-    """
-
+    Config = CycleGANConfig
     name = "cyclegan"
-    settings = ("channels", "size", "width", "blocks", "patch", "levels", "learning_rate", "cycle", "identity", "pool")
     networks = ("generator_a", "generator_b", "discriminator_a", "discriminator_b")
     averaged = ("generator_a", "generator_b")
     compiled = networks
 
-    def __init__(
-        self,
-        channels: int,
-        size: int,
-        width: int = 16,
-        blocks: int = 4,
-        patch: int = 1,
-        levels: int = 2,
-        learning_rate: float = 2e-4,
-        cycle: float = 10.0,
-        identity: float = 5.0,
-        pool: int = 50,
-    ):
-        if patch not in (1, 2, 4) or size % 4:
-            raise ValueError(f"{self.name}: patch {patch} for {size} pixels; patch is 1, 2 or 4, size a multiple of 4.")
-        self.channels, self.size, self.levels = channels, size, levels
-        self.width, self.blocks, self.patch = width, blocks, patch
-        self.learning_rate, self.cycle, self.identity, self.pool = learning_rate, cycle, identity, pool
-        self.generator_a, self.generator_b = self.build(), self.build()
-        self.discriminator_a, self.discriminator_b = (PatchGAN(channels, width, levels) for _ in "ab")
+    def build(self) -> None:
+        self.generator_a, self.generator_b = self.new_generator(), self.new_generator()
+        self.discriminator_a, self.discriminator_b = (PatchGAN(self.channels, self.width, self.levels) for _ in "ab")
         # Part of D, so that it is saved with D's state.
         for discriminator in (self.discriminator_a, self.discriminator_b):
-            discriminator.pool = ReplayPool((channels, size, size), pool)
+            discriminator.pool = ReplayPool((self.channels, self.size, self.size), self.pool)
 
-    def build(self) -> nn.Module:
-        """A generator: pictures [B, C, H, W] -> pictures of the same shape."""
+    def new_generator(self) -> nn.Module:
+        """Images [B, C, H, W] -> images of the same shape."""
         return ResNetGenerator(self.channels, self.channels, self.width, self.blocks, self.patch)
 
     def optimisers(self) -> dict:
@@ -165,7 +162,7 @@ class CycleGAN(Translator):
         return drawn | ({"same_a": same_a, "same_b": same_b} if self.identity else {})
 
     def draw(self, net: nn.Module, pictures: Tensor, like: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `net` makes of `pictures` [B, C, H, W], and of those `like` its own [B', C, H, W], in one call."""
+        """What `net` makes of `images` [B, C, H, W], and of those `like` its own [B', C, H, W], in one call."""
         if not self.identity:
             return net(pictures), None
         return net(torch.cat([pictures, like])).split([len(pictures), len(like)])
@@ -186,11 +183,11 @@ class CycleGAN(Translator):
         return losses["g"] + self.cycle * losses["cycle"] + self.identity * losses.get("identity", 0)
 
     def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """Least squares of the discriminator `net` on real and generated pictures [B, C, H, W], in one call: 0-dim."""
+        """Least squares of the discriminator `net` on real and generated images [B, C, H, W], in one call: 0-dim."""
         return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        """Batches are {"a": [B, C, H, W], "b": [B, C, H, W]} of different people (`unpaired`)."""
+        """Batches are {"a": [B, C, H, W], "b": [B, C, H, W]} of different subjects (`unpaired`)."""
         a, b = batch["a"], batch["b"]
         warming_up = fraction < WARM_UP
         for part in (*self.generator_a.modules(), *self.generator_b.modules()):
@@ -213,18 +210,18 @@ class CycleGAN(Translator):
         return losses
 
     def weights(self) -> dict[str, Tensor]:
-        """What is published: without the pools, which hold pictures."""
+        """What is published: without the pools, which hold images."""
         return {name: value for name, value in super().weights().items() if ".pool." not in name}
 
     def load(self, weights: dict[str, Tensor]) -> CycleGAN:
         return super().load(super().weights() | weights)
 
     def translate(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
-        """Pictures [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
+        """Images [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
         return self.in_batches(net, pictures, batch_size=batch_size)
 
     def toned(self, pictures: Tensor, to: str) -> Tensor:
-        """What the tone curve alone makes of pictures [N, C, H, W]; `to` is "a" or "b". On the CPU."""
+        """What the tone curve alone makes of images [N, C, H, W]; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to]
         return self.in_batches(lambda part: net.curve(part).tanh(), pictures)

@@ -27,7 +27,7 @@ class MaskDiffusion(EDM):
         return FoldedUNet(self.shape.channels, self.shape.size, *self.sizes, given=self.shape.labels)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Per picture of the batch: [B]."""
+        """Per image of the batch: [B]."""
         return self.denoiser.loss(batch["images"], None, one_hot(batch["labels"], self.shape.labels))
 
     def sample(self, n: int, seed: int, **how):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.method import Method
+from ...core.optim import adam
 
 
 class Translator(Method):
@@ -13,10 +14,9 @@ class Translator(Method):
 
     def adam(self, *nets: nn.Module) -> torch.optim.Optimizer:
         """One optimiser for the weights of `nets`, with half the usual momentum (Radford et al. 2015)."""
-        weights = [weight for net in nets for weight in net.parameters()]
-        return torch.optim.Adam(weights, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+        return adam(*nets, lr=self.learning_rate, betas=(0.5, 0.999))
 
-    def schedule(self, fraction: float) -> float:
+    def lr_lambda(self, fraction: float) -> float:
         """Constant for the first half, then linearly to 0 (Zhu et al. 2017, section 4)."""
         return min(1.0, 2 * (1 - fraction))
 
@@ -28,7 +28,7 @@ def normalised(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 
 
 class PatchGAN(nn.Module):
-    """Pictures [B, C, H, W] -> a score for every patch [B, 1, h, w] (Isola et al. 2017, section 3.2.2).
+    """Images [B, C, H, W] -> a score for every patch [B, 1, h, w] (Isola et al. 2017, section 3.2.2).
 
     Whether texture is right is asked everywhere and answered locally; whether the whole is right, the other losses
     ask. `levels` strided convolutions: 3 see patches of 70 pixels, 2 of 34, 1 of 16.

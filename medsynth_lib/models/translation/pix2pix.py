@@ -9,17 +9,20 @@ fit its mask is a fake. Randomness enters by dropout only, in training and in us
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.method import BATCH
 from ...data.joint import Shape, encode
+from ..generator import GeneratorConfig
 from .patchgan import PatchGAN, Translator, least_squares_d, least_squares_g
 
 
 def one_hot(labels: Tensor, n_labels: int) -> Tensor:
-    """Condition [B, K, H, W] in {-1, 1} from labels [B, H, W], the label channels of a joint picture."""
+    """Condition [B, K, H, W] in {-1, 1} from labels [B, H, W], the label channels of a joint image."""
     return encode(torch.zeros(len(labels), 0, *labels.shape[1:], device=labels.device), labels, n_labels)
 
 
@@ -66,45 +69,46 @@ class LastingDropout(nn.Module):
         return F.dropout(x, self.share, training=True)
 
 
+@dataclass(frozen=True)
+class Pix2PixConfig(GeneratorConfig):
+    width: int = 16  # channels of the first level
+    levels: int = 5  # halvings of the generator
+    learning_rate: float = 2e-4
+    weight: float = 100.0  # of the L1 term (the paper: 100)
+
+    def check(self) -> None:
+        if self.size % 2**self.levels:
+            raise ValueError(f"pix2pix: {self.size} pixels cannot be halved {self.levels} times; use fewer levels.")
+
+
 class Pix2Pix(Translator):
-    """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}, as for segmenters.
+    """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}, as for segmenters."""
 
-    weight   of the L1 term (the paper: 100)
-    """
-
+    Config = Pix2PixConfig
     name = "pix2pix"
-    settings = ("width", "levels", "learning_rate", "weight")
     networks = ("generator", "discriminator")
     averaged = ("generator",)
     compiled = networks
 
-    def __init__(
-        self,
-        channels: int,
-        labels: int,
-        size: int,
-        width: int = 16,
-        levels: int = 5,
-        learning_rate: float = 2e-4,
-        weight: float = 100.0,
-    ):
-        if size % 2**levels:
-            raise ValueError(f"{self.name}: {size} pixels cannot be halved {levels} times; use fewer levels.")
-        self.shape = Shape(channels, labels, size)
-        self.width, self.levels, self.learning_rate, self.weight = width, levels, learning_rate, weight
-        self.generator = self.build()
-        self.discriminator = PatchGAN(labels + channels, width)
+    @property
+    def shape(self) -> Shape:
+        """channels, labels and size."""
+        return Shape(self.channels, self.labels, self.size)
 
-    def build(self) -> nn.Module:
-        """The generator: what `draw` calls."""
-        return UNetGenerator(self.shape.labels, self.shape.channels, self.width, self.levels)
+    def build(self) -> None:
+        self.generator = self.new_generator()
+        self.discriminator = PatchGAN(self.labels + self.channels, self.width)
+
+    def new_generator(self) -> nn.Module:
+        """What `draw` calls."""
+        return UNetGenerator(self.labels, self.channels, self.width, self.levels)
 
     def draw(self, condition: Tensor) -> Tensor:
         """An image [B, C, H, W] for every condition [B, K, H, W], drawn with torch's global generator."""
         return self.generator(condition)
 
     def optimisers(self) -> dict:
-        return {name: self.adam(net) for name, net in self.parts().items()}
+        return {name: self.adam(net) for name, net in self.modules().items()}
 
     def discriminator_loss(self, condition: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         """Least squares on pairs of condition [B, K, H, W] with real and with generated images [B, C, H, W]: 0-dim."""

@@ -8,24 +8,28 @@ level. The network is MONAI's; z draws the rest of the image. The game is pix2pi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from monai.networks.nets.spade_network import SPADEDecoder
 from torch import Tensor, nn
 
-from .pix2pix import Pix2Pix
+from .pix2pix import Pix2Pix, Pix2PixConfig
+
+
+@dataclass(frozen=True)
+class SPADEConfig(Pix2PixConfig):
+    levels: int = 4
+    latent: int = 32  # the length of z
 
 
 class SPADE(Pix2Pix):
-    """Mask and z ~ N(0, I) -> image; settings as for Pix2Pix, and `latent`, the length of z."""
+    """Mask and z ~ N(0, I) -> image."""
 
+    Config = SPADEConfig
     name = "spade"
-    settings = (*Pix2Pix.settings, "latent")
 
-    def __init__(self, channels: int, labels: int, size: int, latent: int = 32, levels: int = 4, **settings):
-        self.latent = latent
-        super().__init__(channels, labels, size, levels=levels, **settings)
-
-    def build(self) -> nn.Module:
+    def new_generator(self) -> nn.Module:
         return SPADEDecoder(
             spatial_dims=2,
             out_channels=self.shape.channels,

@@ -1,4 +1,4 @@
-"""Codes that are small pictures: shapes, what the loss is, and that pictures come back."""
+"""Codes that are small images: shapes, what the loss is, and that images come back."""
 
 import pytest
 import torch
@@ -21,11 +21,11 @@ def batch():
 
 
 def test_codes_keep_their_place(coder, batch):
-    """A change in one corner changes the codes there most (untrained; group norm carries some of it everywhere)."""
+    """A change in one corner changes the latents there most (untrained; group norm carries some of it everywhere)."""
     moved = {**batch, "images": batch["images"].clone()}
     moved["images"][:, :, :4, :4] *= -1
     before, after = (coder.latents(**b, batch_size=4)["mean"] for b in (batch, moved))
-    assert before.shape == (6, *coder.code_shape) == (6, 2, 4, 4)
+    assert before.shape == (6, *coder.latent_shape) == (6, 2, 4, 4)
     change = (after - before).abs().mean((0, 1))
     assert change[:2, :2].mean() > 1.3 * change[2:, 2:].mean()
 

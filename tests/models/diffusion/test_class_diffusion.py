@@ -12,7 +12,7 @@ def tiny(**more):
 
 
 def three(n=24):
-    """Class k is a flat picture of brightness k - 1 (times 0.8)."""
+    """Class k is a flat image of brightness k - 1 (times 0.8)."""
     classes = torch.arange(n) % 3
     images = (0.8 * (classes - 1.0)).view(-1, 1, 1, 1).expand(-1, 1, 16, 16).clone()
     return {"images": images, "labels": torch.zeros(n, 16, 16, dtype=torch.uint8), "classes": classes}

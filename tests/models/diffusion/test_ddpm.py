@@ -56,11 +56,11 @@ def test_all_predictions_say_the_same_noise_when_they_are_right(ddpm, monkeypatc
     x0, eps = torch.randn(3, 5, 16, 16), torch.randn(3, 5, 16, 16)
     t = torch.tensor([10, 500, 990])
     a = noise_schedule().alphas_cumprod[t].view(-1, 1, 1, 1)
-    answers = {"sample": x0, "epsilon": eps, "v": a.sqrt() * eps - (1 - a).sqrt() * x0}
+    answers = {"sample": x0, "epsilon": eps, "v_prediction": a.sqrt() * eps - (1 - a).sqrt() * x0}
     for prediction, right in answers.items():
         answer = type("Answer", (), {"sample": torch.nn.functional.pixel_unshuffle(right, 2)})
-        ddpm = DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction=prediction)
+        ddpm = DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction_type=prediction)
         monkeypatch.setattr(ddpm.predictor.unet, "forward", lambda x, t, answer=answer: answer)
         assert torch.allclose(ddpm.predictor(a.sqrt() * x0 + (1 - a).sqrt() * eps, t), eps, atol=1e-3)
-    with pytest.raises(ValueError, match="unknown prediction 'x'"):
-        DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction="x")
+    with pytest.raises(ValueError, match="unknown prediction_type 'x'"):
+        DDPM(2, 3, 16, patch=2, widths=(8, 16), prediction_type="x")

@@ -96,9 +96,11 @@ def test_a_network_that_draws_the_picture_gives_the_same_samples():
 
     direct.forward = picture
     noise = torch.randn(64, 3)
-    assert torch.allclose(Denoiser(direct, 0.5, draws="picture").solve(noise, 12), mixture.solve(noise, 12), atol=1e-3)
-    with pytest.raises(ValueError, match="unknown 'noise' to draw"):
-        Denoiser(direct, 0.5, draws="noise")
+    assert torch.allclose(
+        Denoiser(direct, 0.5, prediction_type="sample").solve(noise, 12), mixture.solve(noise, 12), atol=1e-3
+    )
+    with pytest.raises(ValueError, match="unknown prediction_type 'noise'"):
+        Denoiser(direct, 0.5, prediction_type="noise")
 
 
 def test_weights_are_the_papers_and_bounded_for_pictures():
@@ -109,7 +111,7 @@ def test_weights_are_the_papers_and_bounded_for_pictures():
     noisy = clean + sigma[:, None]
     paper = Denoiser(silent, 0.5).error(clean, noisy, sigma)
     assert torch.allclose(paper, ((c_skip * (1 + sigma) - 1) / c_out) ** 2, rtol=1e-4)
-    bounded = Denoiser(silent, 0.5, draws="picture").error(clean, noisy, sigma)
+    bounded = Denoiser(silent, 0.5, prediction_type="sample").error(clean, noisy, sigma)
     assert torch.allclose(bounded, torch.tensor([6.0, 2.0, 1.01]) / 0.25, rtol=1e-4)
 
 
@@ -126,7 +128,7 @@ def test_it_serves_samplers_made_for_noise_predictors():
 
 def test_noise_levels_follow_their_law():
     torch.manual_seed(0)
-    denoiser = Denoiser(torch.nn.Identity(), 0.5, levels=(0.5, 1.4))
+    denoiser = Denoiser(torch.nn.Identity(), 0.5, p_mean=0.5, p_std=1.4)
     noisy, sigma = denoiser.noisy(torch.zeros(40_000, 2))
     assert sigma.log().mean().item() == pytest.approx(0.5, abs=0.03)
     assert sigma.log().std().item() == pytest.approx(1.4, rel=0.02)

@@ -16,7 +16,7 @@ def tiny(**more):
 
 @pytest.mark.parametrize("size, tile, stride", [(16, 8, 4), (16, 8, 8), (20, 8, 5), (8, 8, 4)])
 def test_assembly_is_exact_on_a_linear_ramp(size, tile, stride):
-    """A network that answers with its place: the whole is the ramp over the whole picture, whatever the overlap."""
+    """A network that answers with its place: the whole is the ramp over the whole image, whatever the overlap."""
 
     def answer(x, level, place, thumbnail):
         return place.sum(1, keepdim=True)
@@ -52,8 +52,8 @@ def test_training_sees_tiles_only_and_their_place():
     tiles, place = seen[0]
     assert tiles.shape == (4, 3, 8, 8) and place.shape == (4, 2, 8, 8)
     step = 2 / 16
-    assert torch.allclose(place[:, 0].diff(dim=1), torch.tensor(step)), "in pixels of the whole picture"
-    assert len({tuple(p[:, 0, 0].tolist()) for p in place}) > 1, "each picture is cut elsewhere"
+    assert torch.allclose(place[:, 0].diff(dim=1), torch.tensor(step)), "in pixels of the whole image"
+    assert len({tuple(p[:, 0, 0].tolist()) for p in place}) > 1, "each image is cut elsewhere"
 
 
 def test_samples_are_whole_pictures():
@@ -62,5 +62,5 @@ def test_samples_are_whole_pictures():
 
 
 def test_tiles_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="tiles of 32 pixels do not fit pictures of 16"):
+    with pytest.raises(ValueError, match="tiles of 32 pixels do not fit images of 16"):
         ms.PatchDiffusion(1, 2, 16, 0.7, tile=32)

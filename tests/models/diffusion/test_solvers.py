@@ -20,7 +20,7 @@ def exact(mean, deviation):
 def test_schedule_is_ho_et_al():
     alphas = torch.cumprod(1 - torch.linspace(1e-4, 0.02, TIMESTEPS), 0)
     assert torch.allclose(noise_schedule().alphas_cumprod, alphas, rtol=1e-4)
-    assert alphas[-1] < 1e-4  # nothing of the picture is left at the last step
+    assert alphas[-1] < 1e-4  # nothing of the image is left at the last step
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import torch
 
-from medsynth_lib.models.diffusion.unet import FoldedUNet, warm_up
+from medsynth_lib.core.optim import warm_up
+from medsynth_lib.models.diffusion.unet import FoldedUNet
 
 
 def net(**more):

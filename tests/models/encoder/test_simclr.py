@@ -62,7 +62,7 @@ def test_large_pictures_are_averaged_down_first():
 
 
 def test_batches_are_embedded_as_single_pictures_are():
-    """Of 64 and of 128 pixels, in batches that leave a rest; a picture that is not finite is refused in the last."""
+    """Of 64 and of 128 pixels, in batches that leave a rest; an image that is not finite is refused in the last."""
     encoder = SimCLR(2, 64, width=8, features=16)
     for size in (64, 128):
         images = np.random.default_rng(0).uniform(-1, 1, (11, 2, size, size)).astype(np.float32)

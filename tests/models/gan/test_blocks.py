@@ -76,7 +76,7 @@ def test_levels():
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_new_windows_add_up_to_an_even_picture(patch):
-    paint = blocks.Paint(5, 3, patch)
+    paint = blocks.ToRGB(5, 3, patch)
     torch.nn.init.normal_(paint.bias)
     x = torch.randn(5)
     picture = paint(x[None, :, None, None].expand(2, -1, 6, 6))
@@ -88,7 +88,7 @@ def test_new_windows_add_up_to_an_even_picture(patch):
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_a_look_sees_every_pixel_and_its_own_patch_in_the_middle(patch):
-    look = blocks.Look(2, 1, patch)
+    look = blocks.FromRGB(2, 1, patch)
     picture = torch.zeros(1, 2, 6 * patch, 6 * patch, requires_grad=True)
     look(picture).sum().backward()
     assert look(picture).shape == (1, 1, 6, 6) and (picture.grad != 0).all()

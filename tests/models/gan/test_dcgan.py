@@ -132,7 +132,7 @@ def test_every_setting_survives_saving_and_loading(tmp_path):
     method = small(learning_rate=3e-4, spectral=False, augment=False, two_scales=1.5, background=0.8)
     ms.fit(method, batch(), tmp_path, images=12, batch_size=6, seed=0)
     loaded = load_generator(tmp_path)
-    assert loaded.config() == method.config()
+    assert loaded.arguments() == method.arguments()
     assert all(torch.equal(x, y) for x, y in zip(loaded.sample(3, 0), method.sample(3, 0), strict=True))
 
 

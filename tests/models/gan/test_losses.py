@@ -62,7 +62,7 @@ def test_wasserstein_and_its_drift():
 
 
 def test_path_length_of_a_linear_generator():
-    """picture = A w: E || A^T y ||^2 = ||A||_F^2 / pixels for y of variance 1 / pixels."""
+    """image = A w: E || A^T y ||^2 = ||A||_F^2 / pixels for y of variance 1 / pixels."""
     torch.manual_seed(0)
     a = torch.randn(1 * 4 * 4, 3)
     ws = torch.randn(4000, 1, 3, requires_grad=True)

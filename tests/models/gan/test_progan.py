@@ -11,7 +11,7 @@ from medsynth_lib.models.registry import load_generator
 
 def small(**changes):
     torch.manual_seed(0)
-    return ProGAN(2, 3, 16, **{"width": 8, "most": 8, "latent": 4, **changes})
+    return ProGAN(2, 3, 16, **{"width": 8, "fmap_max": 8, "latent": 4, **changes})
 
 
 @pytest.mark.parametrize("patch", [1, 2])

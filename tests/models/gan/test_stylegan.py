@@ -9,7 +9,7 @@ from medsynth_lib.models.gan.stylegan2 import StyleGAN2
 
 def small(**changes):
     torch.manual_seed(0)
-    return StyleGAN2(2, 3, 16, **{"width": 8, "most": 8, "latent": 4, **changes})
+    return StyleGAN2(2, 3, 16, **{"width": 8, "fmap_max": 8, "latent": 4, **changes})
 
 
 def batch(n=8):
@@ -20,13 +20,13 @@ def batch(n=8):
 
 def steps(method, count, data=None):
     optimisers, found = method.optimisers(), []
-    for method.at in range(count):
+    for method.global_step in range(count):
         found.append(method.step(data or batch(), optimisers, 0.0))
     return found
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match="stylegan2: loss 'hinge' or view 'ada' is unknown"):
+    with pytest.raises(ValueError, match="StyleGAN: loss 'hinge' or view 'ada' is unknown"):
         small(loss="hinge")
 
 
@@ -60,21 +60,21 @@ def test_p_goes_up_on_a_d_that_overfits_and_down_on_one_that_does_not(answer, di
     method = small(ada_images=320)
     p = method.discriminator.p.fill_(0.4)
     method.discriminator = constant(answer, method)
-    for method.at in range(8):
+    for method.global_step in range(8):
         method.steer(method.discriminator(torch.zeros(8, 5, 16, 16)).sign().mean(), 8)
     assert p.item() == pytest.approx(0.4 + direction * 64 / 320)
 
 
 def test_a_d_that_sees_eight_pictures_again_and_again_raises_p():
-    """No planted answer: a real D memorizes 8 pictures against a generator that hardly learns."""
-    method = small(ada_images=2000, learning_rate=1e-2, width=16, most=16)
+    """No planted answer: a real D memorizes 8 images against a generator that hardly learns."""
+    method = small(ada_images=2000, learning_rate=1e-2, width=16, fmap_max=16)
     p = [losses["p"].item() for losses in steps(method, 60)]
     assert p[0] == 0 and p[-1] > 0.05
 
 
 def test_truncation_pulls_styles_together_and_noise_is_seeded():
     method = small()
-    for net in method.parts().values():
+    for net in method.modules().values():
         net.eval()
     assert torch.equal(method.sample(4, seed=1)[0], method.sample(4, seed=1)[0])
     assert not torch.equal(method.sample(4, seed=1)[0], method.sample(4, seed=2)[0])
@@ -98,8 +98,8 @@ def test_crossing_takes_coarse_layers_from_the_left_and_fine_ones_from_the_top()
 
 
 def test_projection_finds_the_way_back_to_an_own_picture():
-    method = small(width=16, most=16)
-    for net in method.parts().values():
+    method = small(width=16, fmap_max=16)
+    for net in method.modules().values():
         net.eval()
     images, labels = method.render(method.styles(2, 5))
     _, errors = method.project(images, labels, steps=60)

@@ -16,7 +16,7 @@ def test_adain_sets_mean_and_deviation_of_every_map():
 
 def test_the_constant_is_all_that_is_not_style_or_noise():
     torch.manual_seed(0)
-    method = StyleGAN1(2, 3, 16, width=8, most=8, latent=4)
+    method = StyleGAN1(2, 3, 16, width=8, fmap_max=8, latent=4)
     ws = method.styles(1, 0)[:, None].expand(3, method.generator.layers, -1)
     pictures = method.generator.synthesis(ws)  # noise strength starts at 0
     assert torch.allclose(pictures, pictures[:1].expand_as(pictures), atol=1e-5)
@@ -24,7 +24,7 @@ def test_the_constant_is_all_that_is_not_style_or_noise():
 
 def test_late_styles_leave_early_maps_alone():
     torch.manual_seed(0)
-    method = StyleGAN1(2, 3, 16, width=8, most=8, latent=4)
+    method = StyleGAN1(2, 3, 16, width=8, fmap_max=8, latent=4)
     assert method.generator.layers == 6
     first = method.styles(2, 0)[:, None].expand(2, 6, -1).clone()
     second = first.clone()

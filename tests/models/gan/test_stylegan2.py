@@ -8,7 +8,7 @@ from medsynth_lib.models.gan.stylegan2 import ModulatedConv, StyleGAN2
 
 
 def grouped(conv, x, w):
-    """The same layer with one weight tensor per picture, as the paper writes it: one grouped convolution."""
+    """The same layer with one weight tensor per image, as the paper writes it: one grouped convolution."""
     b, c, h, side = x.shape
     s = conv.style(w)
     weight = conv.weight[None] * conv.gain * s[:, None, :, None, None]
@@ -49,7 +49,7 @@ def test_without_demodulation_strong_styles_blow_up():
 
 @pytest.mark.parametrize(("channels", "labels", "size", "patch"), [(1, 0, 16, 1), (4, 4, 64, 1), (4, 4, 64, 4)])
 def test_shapes(channels, labels, size, patch):
-    method = StyleGAN2(channels, labels, size, width=8, most=8, latent=4, patch=patch, d_patch=2)
+    method = StyleGAN2(channels, labels, size, width=8, fmap_max=8, latent=4, patch=patch, d_patch=2)
     picture = method.generator(torch.randn(2, 4), torch.randn(2, 4))
     assert picture.shape == (2, channels + labels, size, size) and method.discriminator(picture).shape == (2,)
     images, masks = method.sample(3, seed=0)
@@ -59,7 +59,7 @@ def test_shapes(channels, labels, size, patch):
 
 def test_every_style_reaches_the_picture():
     torch.manual_seed(0)
-    method = StyleGAN2(2, 3, 16, width=8, most=8, latent=4)
+    method = StyleGAN2(2, 3, 16, width=8, fmap_max=8, latent=4)
     ws = method.styles(1, 0)[:, None].repeat(1, 6, 1).requires_grad_(True)
     method.generator.synthesis(ws).square().sum().backward()
     assert (ws.grad.abs().sum((0, 2)) > 0).all()

@@ -1,4 +1,4 @@
-"""StyleGAN 3-T: moving its input moves its picture; StyleGAN 2's sticks to the grid."""
+"""StyleGAN 3-T: moving its input moves its image; StyleGAN 2's sticks to the grid."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from medsynth_lib.models.gan.stylegan3 import StyleGAN3, both_ways, low_pass, pl
 
 def small(**changes):
     torch.manual_seed(0)
-    method = StyleGAN3(2, 0, 32, **{"width": 8, "most": 16, "latent": 4, "depth": 5, "margin": 10, **changes})
-    for net in method.parts().values():
+    method = StyleGAN3(2, 0, 32, **{"width": 8, "fmap_max": 16, "latent": 4, "depth": 5, "margin": 10, **changes})
+    for net in method.modules().values():
         net.eval()
     return method
 
 
 def error(moved, still, pixels):
-    """RMS difference to the picture moved right by whole pixels, over the picture's deviation."""
+    """RMS difference to the image moved right by whole pixels, over the image's deviation."""
     return ((moved[..., pixels:] - still[..., :-pixels]).square().mean().sqrt() / still.std()).item()
 
 
@@ -34,9 +34,9 @@ def test_a_whole_pixel_translation_moves_the_picture(pixels):
 
 
 def test_stylegan2_does_not_move_with_its_constant():
-    """Its constant, moved by the same share of the picture with the best interpolation there is (Fourier)."""
+    """Its constant, moved by the same share of the image with the best interpolation there is (Fourier)."""
     torch.manual_seed(0)
-    method = StyleGAN2(2, 0, 32, width=8, most=16, latent=4)
+    method = StyleGAN2(2, 0, 32, width=8, fmap_max=16, latent=4)
     synthesis = method.generator.eval().synthesis
     ws = method.styles(4, 0)[:, None].expand(-1, method.generator.layers, -1)
     with torch.no_grad():
@@ -94,8 +94,8 @@ def test_both_ways_is_a_matrix_on_rows_and_columns():
 
 def test_settings_survive_and_shapes_fit():
     method = small()
-    again = StyleGAN3(**method.config())
-    assert again.config() == method.config()
+    again = StyleGAN3(**method.arguments())
+    assert again.arguments() == method.arguments()
     images, masks = method.sample(2, seed=0)
     assert images.shape == (2, 2, 32, 32) and masks.max() == 0
 

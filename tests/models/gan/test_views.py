@@ -14,7 +14,7 @@ def batch(n=6):
 
 
 def test_shift_moves_image_and_label_together():
-    """All channels of one picture take one offset: a code of the position stays equal in every channel."""
+    """All channels of one image take one offset: a code of the position stays equal in every channel."""
     torch.manual_seed(3)
     position = torch.arange(256.0).view(1, 1, 16, 16)
     moved = shift(position.expand(32, 5, 16, 16))
@@ -22,7 +22,7 @@ def test_shift_moves_image_and_label_together():
     corner = moved[:, 0, 8, 8] - position[0, 0, 8, 8]
     rows, columns = torch.round(corner / 16), corner - 16 * torch.round(corner / 16)
     assert rows.abs().max() <= 2 and columns.abs().max() <= 2  # 0.125 of 16 pixels
-    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) > 8  # every picture has its own
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) > 8  # every image has its own
 
 
 def test_shift_repeats_the_border_and_leaves_one_hot_labels_one_hot():
@@ -67,7 +67,7 @@ def test_ada_does_nothing_at_p_zero_and_more_with_p():
     picture = torch.rand(256, 3, 16, 16)
     assert torch.allclose(adaptive(picture, 2, torch.zeros(())), picture, atol=1e-5)
     changed = {p: (adaptive(picture, 2, torch.tensor(p)) - picture).abs().amax((1, 2, 3)).gt(1e-3) for p in (0.1, 0.5)}
-    # seven changes, of which the mirror shows in half its cases: a picture is untouched with (1 - p)^6 (1 - p / 2)
+    # seven changes, of which the mirror shows in half its cases: an image is untouched with (1 - p)^6 (1 - p / 2)
     for p, touched in changed.items():
         assert touched.float().mean().item() == pytest.approx(1 - (1 - p) ** 6 * (1 - p / 2), abs=0.08)
 

@@ -23,7 +23,7 @@ def squares(n=12):
 def test_features_begin_with_the_image_and_do_not_change():
     reader, images = ms.DiffusionFeatures(frozen(), 2), squares()["images"]
     maps, again, alone = (reader.features(x) for x in (images, images, images[3:4]))
-    assert torch.equal(maps[0], images) and len(maps) == 1 + 2 * 4, "two levels: middle, two blocks, picture"
+    assert torch.equal(maps[0], images) and len(maps) == 1 + 2 * 4, "two levels: middle, two blocks, image"
     assert all(torch.equal(x, y) for x, y in zip(maps, again, strict=True))
     assert all(torch.allclose(x[3:4], y, atol=1e-5) for x, y in zip(maps, alone, strict=True)), "alone or in a batch"
 
@@ -51,12 +51,12 @@ def test_it_learns_from_few_and_leaves_the_model_alone(tmp_path):
 
 
 def test_another_model_is_another_training():
-    first = ms.DiffusionFeatures(frozen(), 2).config()
+    first = ms.DiffusionFeatures(frozen(), 2).arguments()
     torch.manual_seed(1)
     other = ms.EDM(1, 0, 16, 0.6, patch=2, widths=(8, 16))
-    assert first["features_of"] != ms.DiffusionFeatures(other, 2).config()["features_of"]
+    assert first["features_of"] != ms.DiffusionFeatures(other, 2).arguments()["features_of"]
 
 
 def test_a_model_that_draws_labels_is_refused():
-    with pytest.raises(ValueError, match="draws labels itself"):
+    with pytest.raises(ValueError, match="has labels of its own"):
         ms.DiffusionFeatures(ms.EDM(1, 2, 16, 0.6, patch=2, widths=(8, 16)), 2)

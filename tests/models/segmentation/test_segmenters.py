@@ -8,7 +8,7 @@ from medsynth_lib.experiment.profiles import SegmentationSizes
 from medsynth_lib.models.registry import names
 from medsynth_lib.studies.arms import new_segmenter
 
-SIZES = SegmentationSizes(20, 4, (4, 8, 16), 1e-2, 1, swin=(12, 2e-3))
+SIZES = SegmentationSizes(20, 4, (4, 8, 16), 1e-2, 1, swin_width=12, swin_learning_rate=2e-3)
 
 
 def squares(n=8, size=64):

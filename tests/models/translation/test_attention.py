@@ -15,7 +15,7 @@ def small(**changes):
 
 
 def pictures(n, lesions, seed):
-    """Smooth dark pictures [N, 1, 16, 16], with a bright square of 4 x 4 pixels if `lesions`; and where it is."""
+    """Smooth dark images [N, 1, 16, 16], with a bright square of 4 x 4 pixels if `lesions`; and where it is."""
     generator = torch.Generator().manual_seed(seed)
     smooth = torch.rand(n, 1, 4, 4, generator=generator) * 0.4 - 0.8
     out = torch.nn.functional.interpolate(smooth, size=16, mode="bilinear")

@@ -40,7 +40,7 @@ def test_the_concatenated_step_has_the_textbook_s_gradients():
     textbook = textbook + 5 * ((method.generator_b(b) - b).abs().mean() + (method.generator_a(a) - a).abs().mean())
     textbook.backward()
     expected = [gradients(net) for net in (method.generator_a, method.generator_b)]
-    for net in method.parts().values():
+    for net in method.modules().values():
         net.zero_grad()
 
     losses = method.generator_losses(a, b, method.forward(a, b))
@@ -53,7 +53,7 @@ def test_the_concatenated_step_has_the_textbook_s_gradients():
 
 def test_the_generators_are_called_four_times_and_the_discriminators_four():
     method, calls = small(), []
-    for name, net in method.parts().items():
+    for name, net in method.modules().items():
         net.register_forward_hook(lambda *_, name=name: calls.append(name))
     method.step(batch(), method.optimisers(), 0.0)
     assert sorted(calls) == sorted([*["generator_a", "generator_b"] * 2, *["discriminator_a", "discriminator_b"] * 2])
@@ -72,7 +72,7 @@ def test_everything_learns_and_the_pool_keeps_the_fakes():
 
 def test_the_rate_falls_linearly_in_the_second_half():
     method = small()
-    assert [method.schedule(x) for x in (0.0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
+    assert [method.lr_lambda(x) for x in (0.0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
 
 
 def test_published_without_pictures_and_loaded_again(tmp_path):
@@ -85,10 +85,10 @@ def test_published_without_pictures_and_loaded_again(tmp_path):
 
 
 def test_an_inverted_contrast_is_learned_from_other_pictures():
-    """B is A with light and dark exchanged and no picture in common: the mean error must fall far below no change."""
+    """B is A with light and dark exchanged and no image in common: the mean error must fall far below no change."""
     generator = torch.Generator().manual_seed(2)
     blobs = torch.nn.functional.interpolate(torch.rand(80, 1, 4, 4, generator=generator), size=16, mode="bilinear")
-    pictures = blobs * 0.6 - 0.9  # dark pictures; their negatives are light ones
+    pictures = blobs * 0.6 - 0.9  # dark images; their negatives are light ones
     method = small(width=8, learning_rate=2e-3, identity=0.0)
     optimisers = method.optimisers()
     for k in range(80):
@@ -141,5 +141,5 @@ def test_the_curves_learn_alone_at_first():
 
 @pytest.mark.parametrize(("patch", "size"), [(3, 16), (2, 18)])
 def test_an_unknown_patch_or_size_is_refused(patch, size):
-    with pytest.raises(ValueError, match=f"cyclegan: patch {patch} for {size} pixels"):
+    with pytest.raises(ValueError, match=f"CycleGAN: patch {patch} for {size} pixels"):
         CycleGAN(1, size, patch=patch)

@@ -1,4 +1,4 @@
-"""The judge: every measure has its floor beside it, answers to the fault it is for, and leaves clean people alone."""
+"""The evaluator: every measure has a reference value, responds to the faults it is for, and not to clean subjects."""
 
 import weakref
 
@@ -7,38 +7,38 @@ import pytest
 
 from medsynth_lib.data.phantom import simulate
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.evaluation.judge import Judge, equal_mix, responses, train_encoder, z_scores
+from medsynth_lib.evaluation.evaluator import Evaluator, equal_mix, responses, train_encoder, z_scores
 from medsynth_lib.metrics.faults import faults
 
 
 @pytest.fixture(scope="module")
 def parts():
-    """Phantom slices of people to train on, held-out ones, and fresh ones who pose as a perfect generator's."""
+    """Phantom slices of training subjects, held-out ones, and others in place of a perfect generator's samples."""
     slices = simulate(150, image_size=32, slices_per_subject=4, seed=5, workers=2)
-    people = slices.unique_subjects()
-    return [slices.of_subjects(people[a:b]) for a, b in ((0, 70), (70, 110), (110, 150))]
+    subjects = slices.unique_subjects()
+    return [slices.of_subjects(subjects[a:b]) for a, b in ((0, 70), (70, 110), (110, 150))]
 
 
 @pytest.fixture(scope="module")
-def judge(parts, tmp_path_factory):
+def evaluator(parts, tmp_path_factory):
     encoder, _ = train_encoder(*parts[:2], tmp_path_factory.mktemp("encoder"), images=8_000, seed=0)
-    return Judge(*parts[:2], encoder.embed)
+    return Evaluator(*parts[:2], encoder.embed)
 
 
 @pytest.fixture(scope="module")
-def table(judge, parts):
-    return responses(judge, [parts[2]], faults(parts[0], share=0.1), seed=0)
+def table(evaluator, parts):
+    return responses(evaluator, [parts[2]], faults(parts[0], share=0.1), seed=0)
 
 
-def test_the_mix_holds_equally_many_people_of_both(parts):
+def test_the_mix_holds_equally_many_subjects_of_both(parts):
     mix = equal_mix(*parts[:2], seed=0)
     shares = [np.isin(mix.unique_subjects(), part.unique_subjects()).sum() for part in parts[:2]]
     assert shares == [40, 40]
 
 
-def test_a_person_in_both_parts_is_refused(parts, judge):
+def test_a_subject_in_both_parts_is_refused(parts, evaluator):
     with pytest.raises(ValueError, match="in training and holdout"):
-        Judge(parts[0], parts[0], judge.embed)
+        Evaluator(parts[0], parts[0], evaluator.embed)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_noise_and_blur_move_no_lesion(table):
         assert table["faults"][fault]["lesion place"] == table["clean"]["lesion place"]
 
 
-def test_the_report_has_a_floor_for_everything(judge, parts):
-    found = judge.report(parts[2])
+def test_the_report_has_a_floor_for_everything(evaluator, parts):
+    found = evaluator.report(parts[2])
     assert all({"distance", "distance_floor", "mmd", "mmd_floor"} <= set(d) for d in found["distances"].values())
-    assert found["variety"]["ms_ssim"].keys() == {"synthetic", "real"}
+    assert found["diversity"]["ms_ssim"].keys() == {"synthetic", "real"}
     assert found["anatomy"]["synthetic"].keys() == found["anatomy"]["real"].keys()
-    assert found["scores"]["synthetic"].keys() == found["scores"]["unseen_people"].keys()
+    assert found["scores"]["synthetic"].keys() == found["scores"]["unseen_subjects"].keys()
     assert found["cosine"]["percent"] < 10 and found["correlation"]["plain"]["percent"] < 10
 
 
@@ -89,14 +89,14 @@ def test_z_scores_are_changes_in_deviations_of_the_clean_sets():
 
 
 def test_the_mix_is_averaged_down_and_holds_every_slice_of_its_people():
-    """Of 128 pixels; no slice of a training person who was not drawn."""
+    """Of 128 pixels; no slice of a training subject who was not drawn."""
     rng = np.random.default_rng(0)
 
-    def people(n, name):
+    def random_slices(n, name):
         images = rng.uniform(-1, 1, (3 * n, 1, 128, 128)).astype(np.float32)
         return SliceSet(images, [f"{name}{i // 3}" for i in range(3 * n)], channels=("x",))
 
-    training, holdout = people(5, "t"), people(2, "h")
+    training, holdout = random_slices(5, "t"), random_slices(2, "h")
     mix = equal_mix(training, holdout, seed=0)
     chosen = [name for name in mix.unique_subjects() if name.startswith("t")]
     whole = np.concatenate([training.images[np.isin(training.subjects, chosen)], holdout.images])

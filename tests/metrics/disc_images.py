@@ -1,11 +1,11 @@
-"""Pictures for tests of metrics."""
+"""Images for tests of metrics."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 
-def pictures(n, seed, mode="blob"):
-    """Discs of random place and size with texture."""
+def disc_images(n, seed, mode="blob"):
+    """n images [n, 1, 32, 32] of a textured disc of random place and size on background."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:32, :32]
     centre, radius = rng.uniform(13, 19, (n, 2, 1, 1)), rng.uniform(8, 12, (n, 1, 1))

@@ -119,8 +119,9 @@ def release(run: Path, generator: str, force: bool = False) -> Path:
     write_json(part / "dataset.json", description(slices, names, generator, report["run"]))
     text = card(slices, record, report["run"], reasons)
     write_atomically(part / "README.md", lambda path: path.write_text(text, encoding="utf-8"))
-    sums = [f"{file_hash(path)}  {path.relative_to(part)}\n" for path in sorted(part.rglob("*")) if path.is_file()]
-    write_atomically(part / "SHA256SUMS", lambda path: path.write_text("".join(sums), encoding="utf-8"))
+    files = [path for path in sorted(part.rglob("*")) if path.is_file()]
+    sums = [f"{file_hash(path)}  {path.relative_to(part).as_posix()}\n" for path in files]
+    write_atomically(part / "SHA256SUMS", lambda path: path.write_text("".join(sums), encoding="utf-8", newline="\n"))
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder

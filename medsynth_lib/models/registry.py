@@ -6,6 +6,7 @@ A new method is one more line. A module, and torch, is imported when a method is
 from __future__ import annotations
 
 import importlib
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,13 @@ def load(folder: Path, kind: str, device: torch.device | str = "cpu") -> Method:
     name = config["plan"]["method"]
     if name not in METHODS[kind]:
         raise CheckpointError(f"{folder} holds a {name!r}; known {kind}s: {', '.join(METHODS[kind])}.")
-    method = method_class(name, kind)(**config["plan"]["arguments"])
+    cls = method_class(name, kind)
+    if unknown := sorted(config["plan"]["arguments"].keys() - {field.name for field in fields(cls.Config)}):
+        raise CheckpointError(
+            f"{folder} was trained by another version of medsynth, whose {name} had {', '.join(unknown)}; "
+            "train it again."
+        )
+    method = cls(**config["plan"]["arguments"])
     method.load(weights)
     for net in method.modules().values():
         net.eval()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import medsynth_lib as ms
-from medsynth_lib.core.checkpoints import CheckpointError
+from medsynth_lib.core.checkpoints import CheckpointError, save_weights
 from medsynth_lib.models.registry import METHODS, load_generator
 
 VAE = {"channels": 1, "labels": 2, "size": 16, "width": 8, "latent": 4}
@@ -48,3 +48,16 @@ def test_trained_published_loaded_samples_the_same(name, tmp_path):
 def test_an_incomplete_folder_names_itself(tmp_path):
     with pytest.raises(CheckpointError, match="holds no config.json"):
         load_generator(tmp_path)
+
+
+def test_weights_of_another_version_are_refused_in_one_sentence(tmp_path):
+    model = SMALL["dcgan"]()
+    arguments = {**model.arguments(), "most": 8}
+    save_weights(tmp_path, model.weights(), {"plan": {"method": "dcgan", "arguments": arguments}})
+    with pytest.raises(CheckpointError, match="trained by another version of medsynth, whose dcgan had most; train it"):
+        load_generator(tmp_path)
+
+
+def test_the_committed_reference_weights_open(root):
+    folders = [path.parent for path in sorted((root / "results" / "reference").rglob("config.json"))]
+    assert folders and all(load_generator(folder).sample(1, 0)[0].isfinite().all() for folder in folders)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read: file, reason and mend in one sentence."""
+    """A checkpoint that cannot be written or read: file, reason and fix in one sentence."""
 
 
 def write_atomically(path: Path, write) -> None:

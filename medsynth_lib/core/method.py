@@ -114,7 +114,7 @@ class Method(ABC):
 
     @contextmanager
     def frozen(self, net: nn.Module):
-        """Gradients pass through `net` to its input, but its own weights get none: an opponent's judgement."""
+        """Gradients pass through `net` to its input, but its own weights get none: D in the step of G."""
         net.requires_grad_(False)
         try:
             yield

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .method import TrainingError
 
-PATIENCE = timedelta(minutes=30)  # processes wait so long for the first one, which judges samples meanwhile
+PATIENCE = timedelta(minutes=30)  # processes wait so long for the first one, which evaluates samples meanwhile
 
 
 def strategy() -> DDPStrategy:

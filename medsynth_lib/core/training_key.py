@@ -1,4 +1,4 @@
-"""What makes a training this training and no other: hashes of its data, of its code and of what judges it.
+"""What makes a training this training and no other: hashes of its data, of its code and of its monitor.
 
 Code of this package and of other files counts by its text without prose. Code typed into a notebook (`__main__`) counts
 by its bytecode, with the functions, classes and plain values of the notebook that it uses: a changed cell is another
@@ -49,7 +49,7 @@ def code_hash(cls: type) -> str:
 
 
 def thing_hash(thing) -> str | None:
-    """The same for a function that changes batches or judges a method, with all values that it holds; None for None.
+    """The same for a function that changes batches or evaluates a method, with all values that it holds; None for None.
 
     Values count by their content: numbers, text, arrays, tensors, slice sets, and objects made of them. Of anything
     else (an open file, a random generator) only the type counts.

@@ -3,7 +3,7 @@
 usage: python -m medsynth_lib sample GENERATOR --slices N [--seed S] [--like SLICES] [--worker I --workers N]
 
 GENERATOR is the folder with the weights; samples go to GENERATOR/samples-N-S. On a cluster start one job per worker;
-each draws every N-th shard, and whichever ends last puts the shards together.
+each samples every N-th shard, and whichever ends last puts the shards together.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def shards_for(out: Path, key: str) -> Path:
 
 
 def draw(method, n: int, seed: int, shards: Path, worker: int = 0, workers: int = 1, only: int | None = None) -> float:
-    """Write the missing ones of every `workers`-th of the shards of n slices (at most `only`); seconds per shard drawn.
+    """Write the missing ones of every `workers`-th of the shards of n slices (at most `only`); seconds per new shard.
 
     Always with one thread, since sums of another number of threads may differ in the last bit.
     """
@@ -175,7 +175,7 @@ def _write_npz(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _origin(out: Path) -> dict | None:
-    """What was drawn into the slice set `out`, and from which weights; None where there is no whole set."""
+    """What was sampled into the slice set `out`, and from which weights; None where there is no whole set."""
     try:
         return json.loads((out / "sampling.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

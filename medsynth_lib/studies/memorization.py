@@ -109,7 +109,7 @@ def watch(own: SliceSet, holdout: SliceSet, seed: int, looks: int):
 
 
 def measure(case: Case, profile: str, data: str, seed: int) -> None:
-    """Train one case and write what was flagged at each look, at the end, and the nearest pairs.
+    """Train one case and write what was flagged at each evaluation, at the end, and the nearest pairs.
 
     A result that answers the same request is left as it is.
     """

@@ -67,7 +67,7 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
     """The arm's trainings, one or (bridged) two: the slices it learns from, and those by which weights are chosen.
 
     As in Akbar et al., synthetic slices choose where no real one is learned from; else real subjects, the holdout, who
-    trained no generator. `seed` draws the subjects where `arm.real` is less than 1; `validation` is at most so many
+    trained no generator. `seed` chooses the subjects where `arm.real` is less than 1; `validation` is at most so many
     slices (0 = all).
     """
 

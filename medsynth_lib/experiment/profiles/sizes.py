@@ -84,12 +84,12 @@ class TranslationSizes:
     cycle_weight: float  # of the way back
     identity_weight: float  # 0 between contrasts
     pool_size: int  # fakes kept for the discriminators
-    synthesis_images: int  # images seen by pix2pix and SPADE, which draw from masks
+    synthesis_images: int  # images seen by pix2pix and SPADE, which make images of masks
     synthesis_width: int  # channels of their generators
     synthesis_learning_rate: float
     few_subjects: tuple[int, ...]  # in the arms with few, from few to many; the last is 0 = all
     scanner_steps: int  # optimiser steps of the arms on one channel (08, experiment 1): T1 shows lesions faintly
-    arm_steps: int  # of its other arms; half of them for arms on drawn images and before fine-tuning
+    arm_steps: int  # of its other arms; half of them for arms on synthetic images and before fine-tuning
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DiffusionSizes:
     channels: tuple[int, ...]  # U-Net width per level; multiples of 8
     layers: int  # residual blocks per level
     attention: bool  # self-attention at the lowest level
-    prediction_type: str  # what the network draws: "edm" = the paper's mixture, "sample" = the clean image
+    prediction_type: str  # the prediction target: "edm" = the paper's mixture, "sample" = the clean image
     p_mean: float  # mean of ln(sigma) in training (EDM's P_mean)
     p_std: float  # its deviation (EDM's P_std)
     learning_rate: float
@@ -116,7 +116,7 @@ class AblationSizes:
     images: int  # images seen by each of the short trainings
     few_subjects: int  # subjects of the training on latents that is meant to remember them
     few_images: int  # latents it sees
-    n_eval_samples: int  # samples by which a training is judged
+    n_eval_samples: int  # samples by which a training is evaluated
     n_sampler_samples: int  # samples by which samplers are compared; one of them takes a thousand evaluations for each
     nfe: tuple[int, ...]  # network evaluations at which samplers are compared
     ancestral_steps: int  # of the yardstick, Ho et al.'s sampler; 1,000 at most
@@ -153,7 +153,7 @@ class SpatialSizes:
     slice_level_groups: int  # groups of slice levels that can be asked for
     pixel_images: int  # images seen by the model of masks and by that of tiles; their networks are those of 05
     tile: int  # pixels, height = width
-    n_eval_samples: int  # samples by which is judged
+    n_eval_samples: int  # samples of each evaluation
     cost_image_sizes: tuple[int, ...]  # pixels; image sizes whose cost is compared
 
 
@@ -168,15 +168,15 @@ class RareSizes:
     labelled_slices: tuple[int, ...]  # slices with labels, in three settings
     joint_images: int  # images seen by each VAE that learns from so few
     steps: int  # optimiser steps of every segmenter
-    n_samples: int  # slices drawn for a segmenter, and per class to judge
+    n_samples: int  # slices sampled for a segmenter, and per class for the evaluation
 
 
 @dataclass(frozen=True)
 class FaultSizes:
     """Notebook 12, which plants faults to test the measures, and the encoder of 07 and 10."""
 
-    encoder_images: int  # images seen by the encoder that is trained to judge
-    clean_sets: int  # sets of fresh subjects, by which 12 judges the measures
+    encoder_images: int  # images seen by the encoder of the evaluator
+    clean_sets: int  # sets of fresh subjects, by which 12 evaluates the measures
     clean_subjects: int  # in each of them
 
 
@@ -194,7 +194,7 @@ class MemorySizes:
     channels: tuple[int, ...]  # of its U-Net, per level; multiples of 16, because one mitigation halves them
     p_mean: float  # mean of ln(sigma) in training
     p_std: float  # its deviation
-    n_eval_samples: int  # samples by which each look is judged
+    n_eval_samples: int  # samples of each evaluation
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 The second term is our reading of the paper, whose training code is not public: of two classes, the Gaussians of one
 denoising step have the same variance, so their divergence is the squared distance of their means, and that of F up
-to a factor. Classes that answer alike (a rare one that has borrowed a frequent one's look) are pushed
+to a factor. Classes that answer alike (a rare one that has become like a frequent one) are pushed
 apart, up to a margin.
 """
 

@@ -8,12 +8,12 @@ The coefficients (table 1) give F inputs and targets of variance 1 at every sigm
 errors alike. They need the deviation of the data, which is measured, not guessed.
 
 Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
-image is still legible in much noise, so that what the whole looks like is decided at high levels; Hoogeboom et al.
+image is still legible in much noise, so that the coarse structure is decided at high levels; Hoogeboom et al.
 (2023) move the levels up with the size of the image for this reason. But where exactly a lesion ends is decided at
 low ones, and a segmenter that learns from the images needs that more. How far to move, here, was found by trying, and
-by the use of the samples, not by their looks (`levels`).
+by the use of the samples, not by their appearance (`p_mean`, `p_std`).
 
-F may also draw the clean image itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
+F may also predict the clean image itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
 network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
 exact near the clean image, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
 """
@@ -33,7 +33,7 @@ from .unet import FoldedUNet
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 P_MEAN, P_STD = -1.2, 1.2  # of ln(sigma) in training: the paper's, for photographs of 32 and 64 pixels
-MAX_SNR = 5.0  # in the weight of a network that draws the clean image (Hang et al. 2023)
+MAX_SNR = 5.0  # in the weight of a network that predicts the clean image (Hang et al. 2023)
 PREDICTION_TYPES = ("edm", "sample")
 
 
@@ -197,7 +197,7 @@ class EDM(PixelDiffusion):
 def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
     """The sigma_data of joint images of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
 
-    A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not looked at.
+    A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not read.
     """
     images = tensors["images"]
     squares = sum(float(part.double().square().sum()) for part in images.split(256))

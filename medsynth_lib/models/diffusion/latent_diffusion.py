@@ -89,7 +89,7 @@ class LatentDiffusion(GeneratorMethod):
     def of(cls, first: Method, latents: dict[str, Tensor], **config) -> LatentDiffusion:
         """On the codes of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
 
-        Shift and scale are the mean and deviation of drawn latents: the spread of the means and the mean variance.
+        Shift and scale are the mean and deviation of sampled latents: the spread of the means and the mean variance.
         """
         model = cls(**vars(first.shape), first=first.arguments(), **config)
         model.autoencoder.load(first.weights())
@@ -107,7 +107,7 @@ class LatentDiffusion(GeneratorMethod):
         return warm_up(fraction) * cosine(fraction)
 
     def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
-        """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is drawn anew at every step."""
+        """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is sampled anew at every step."""
         z = batch["mean"] + (0.5 * batch["log_variance"]).exp() * torch.randn_like(batch["mean"])
         loss = self.denoiser.loss(self.standardised(z), *self.condition(batch)).mean()
         optimisers["denoiser"].zero_grad()
@@ -116,7 +116,7 @@ class LatentDiffusion(GeneratorMethod):
         return {"loss": loss}
 
     def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """What the network is told besides the code: nothing."""
+        """The condition of the network besides the latent: none."""
         return ()
 
     def weights(self) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ class TileNet(nn.Module):
         self.unet = FoldedUNet(channels, tile, patch, widths, layers, attention, given=2 + channels)
 
     def forward(self, x: Tensor, level: Tensor, place: Tensor, thumbnail: Tensor) -> Tensor:
-        # Looked up at the tile's place, so that each pixel is told what lies *there* in the coarse image.
+        # Read at the tile's place, so that each pixel is conditioned on what lies *there* in the coarse image.
         around = F.grid_sample(thumbnail, place.flip(1).permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
         return self.unet(x, level, picture=torch.cat([place, around.to(x.dtype)], dim=1))
 

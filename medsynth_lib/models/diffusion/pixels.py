@@ -48,7 +48,7 @@ class PixelDiffusion(GeneratorMethod):
         optimisers[name].step()
 
     def noise(self, n: int, seed: int) -> tuple[Tensor, torch.Generator]:
-        """Noise [n, C + K, H, W] of unit variance, drawn on the CPU and left there; and its generator, for more."""
+        """Noise [n, C + K, H, W] of unit variance, made on the CPU and left there; and its generator, for more."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator), generator
 

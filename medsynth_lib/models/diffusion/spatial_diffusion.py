@@ -1,4 +1,4 @@
-"""Latent diffusion on latents that are small images, told what to draw (Pinaya et al. 2022): see `guidance`."""
+"""Conditional diffusion on latents that keep their place, as small images (Pinaya et al. 2022): see `guidance`."""
 
 from __future__ import annotations
 

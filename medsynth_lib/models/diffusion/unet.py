@@ -9,13 +9,13 @@ from torch.nn import functional as F
 
 
 class FoldedUNet(nn.Module):
-    """Images [B, C, H, W], a noise level [B] and what else is told -> images [B, C, H, W].
+    """Images [B, C, H, W], a noise level [B] and conditions -> images [B, C, H, W].
 
     patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
     a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
     the lowest level only.
     `classes` and `given` are for conditions: so many classes (int64 [B]), so many more channels of an image that is
-    given and not drawn ([B, given, H, W]).
+    given and not predicted ([B, given, H, W]).
     """
 
     def __init__(

@@ -114,7 +114,7 @@ def levels(size: int, width: int, fmap_max: int, patch: int = 1) -> dict[int, in
 
 
 def windows(patch: int) -> int:
-    """Side of the windows in which patches are painted and looked at: twice the patch, so that neighbours overlap."""
+    """Side of the windows in which patches are written and read: twice the patch, so that neighbours overlap."""
     return 1 if patch == 1 else 2 * patch
 
 

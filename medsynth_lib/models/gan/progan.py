@@ -98,7 +98,7 @@ class Generator(Growth):
 
 
 class Discriminator(Growth):
-    """Joint image [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's opponent, full grown."""
+    """Joint image [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's, full grown."""
 
     def __init__(self, shape: joint.Shape, width: int, fmap_max: int, patch: int):
         super().__init__(shape.size // patch)
@@ -178,7 +178,7 @@ class ProGAN(GeneratorMethod):
         return [(1 - self.full_size) * k / (self.stages - 1) for k in range(self.stages)] + [1.0]
 
     def batch_size(self, base: int, seen: int, total: int) -> int:
-        """A step at low resolution costs little, so it looks at more images: twice as many per halving.
+        """A step at low resolution costs little, so it takes more images: twice as many per halving.
 
         Never more than the stage has left, so that a short training grows to the end as well.
         """

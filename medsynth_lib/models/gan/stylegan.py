@@ -1,4 +1,4 @@
-"""How StyleGAN 1, 2 and 3 are trained: one game, three generators (stylegan1.py, stylegan2.py, stylegan3.py).
+"""How StyleGAN 1, 2 and 3 are trained: one training, three generators (stylegan1.py, stylegan2.py, stylegan3.py).
 
     D:  logistic loss + lazy R1 (gamma / 2 E || dD / dx ||^2, every 16th step at 16 times the weight)
     G:  non-saturating loss, now and then path-length regularisation
@@ -193,7 +193,7 @@ class StyleGAN(GeneratorMethod):
 
         Adam on w, from the mean style; the error is that of the joint image, at full size and averaged over 4 x 4
         pixels, so that a fold that is one pixel off costs little. How well a *held-out* slice can be reached says what
-        the generator can draw; that a training slice is reached much better would say that it was stored.
+        the generator can make; that a training slice is reached much better would say that it was stored.
         """
         target = joint.encode(images.to(self.device), labels.to(self.device), self.shape.labels)
         w = self.generator.mapping.mean.expand(len(target), -1).clone().requires_grad_(True)

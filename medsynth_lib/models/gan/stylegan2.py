@@ -138,7 +138,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Joint image [B, C + K, H, W] -> logit [B]; also the opponent of StyleGAN 3's generator."""
+    """Joint image [B, C + K, H, W] -> logit [B]; also StyleGAN 3's discriminator."""
 
     def __init__(self, shape: joint.Shape, width: int, fmap_max: int, patch: int):
         super().__init__()

@@ -1,6 +1,6 @@
 """A diffusion model that labels (after Wu et al. 2023, DatasetDM): its features, and a small decoder. Taught in 11.
 
-A model that has learned to draw heads without any label must know inside what a lesion looks like. So it is frozen, a
+A model that has learned to sample heads without any label must represent what a lesion looks like. So it is frozen, a
 slice with a little noise goes through it once per noise level, and a decoder of three convolutions learns from very
 few labelled slices to read a label out of what its layers answer.
 """

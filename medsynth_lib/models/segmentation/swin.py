@@ -9,7 +9,7 @@ from .segmenter import Segmenter
 
 
 class SwinSegmenter(Segmenter):
-    """Windows of 7 x 7 patches attend to themselves, every other layer shifted; a U-Net's decoder draws the labels.
+    """Windows of 7 x 7 patches attend to themselves, every other layer shifted; a U-Net's decoder gives the labels.
 
     widths   one number: the channels of the first level, a multiple of 12 (Swin-B has 128, which is none; 48 is
              SwinUNETR's own)

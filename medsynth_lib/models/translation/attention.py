@@ -1,6 +1,6 @@
 """Attention-guided CycleGAN (Mejjati et al. 2018): change only what must change. With lesions: SAG-GAN, Qi et al. 2020.
 
-    G(x) = m(x) * painted(x) + (1 - m(x)) * x,        m in (0, 1), one map per image
+    G(x) = m(x) * T(x) + (1 - m(x)) * x,        m in (0, 1), one map per image
     G:  the losses of CycleGAN + change (E|| G_B(a) - a ||_1 + E|| G_A(b) - b ||_1)
 
 Between healthy slices and slices with a lesion little differs, and little should be touched. The map m is not told
@@ -29,7 +29,7 @@ class AttentionGenerator(nn.Module):
         nn.init.zeros_(self.looker.curve.heights.weight)  # the map starts grey, not with what is bright
 
     def attention(self, pictures: Tensor) -> Tensor:
-        """Where images [B, C, H, W] are painted over: map [B, 1, H, W] in (0, 1)."""
+        """Where images [B, C, H, W] are changed: map [B, 1, H, W] in (0, 1)."""
         return (self.looker(pictures) + 1) / 2
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -59,6 +59,6 @@ class AttentionCycleGAN(CycleGAN):
         return super().total(losses) + self.change * losses["change"]
 
     def attention(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
-        """Maps [N, 1, H, W] in (0, 1): where `translate(images, to)` paints. On the CPU."""
+        """Maps [N, 1, H, W] in (0, 1): where `translate(images, to)` changes something. On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
         return self.in_batches(net.attention, pictures, batch_size=batch_size)

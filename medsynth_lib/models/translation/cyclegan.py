@@ -1,7 +1,7 @@
 """CycleGAN (Zhu et al. 2017): two domains, no pairs.
 
     G_B : A -> B,  G_A : B -> A
-    G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        look like the other domain
+    G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        resemble the other domain
         + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       the way back must lead home
         + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 what is there already stays
     D:  least squares, on real images and on fakes of now and earlier (`ReplayPool`)
@@ -22,9 +22,9 @@ from ...core.method import BATCH, Config, full_precision
 from ..gan.blocks import ToRGB
 from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
 
-WARM_UP = 0.2  # share of the training in which the tone curves learn alone, from D alone
+WARM_UP = 0.2  # share of the training in which the intensity curves learn alone, from D alone
 KNOTS = 17
-CURVE_RATE = 32.0  # a height has to travel much farther than a weight of a convolution, and before D has won
+CURVE_RATE = 32.0  # a value of the curve moves farther than a weight of a convolution, and must arrive early
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -73,7 +73,7 @@ class ResNetGenerator(nn.Module):
 
     With `patch` 1 as in the paper: a 7 x 7 convolution, halved twice, doubled twice, a 7 x 7 convolution; pixels are
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
-    levels at full (and half) size are left out: a window of twice the patch is looked at, and painted, at once.
+    levels at full (and half) size are left out: a window of twice the patch is read, and written, at once.
 
     Not in the paper: a `ToneCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
     it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
@@ -153,7 +153,7 @@ class CycleGAN(Translator):
     def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """Fakes, cycles ("back_") and, if they have a weight, identities ("same_") in four calls of the generators.
 
-        a [B, C, H, W], b [B', C, H, W]; what is drawn has the shape of the domain in its name.
+        a [B, C, H, W], b [B', C, H, W]; a result has the shape of the domain in its name.
         """
         fake_b, same_b = self.draw(self.generator_b, a, b)
         fake_a, same_a = self.draw(self.generator_a, b, a)
@@ -217,11 +217,11 @@ class CycleGAN(Translator):
         return super().load(super().weights() | weights)
 
     def translate(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
-        """Images [N, C, H, W] of one domain in the look of the other; `to` is "a" or "b". On the CPU."""
+        """Images [N, C, H, W] of one domain, translated to the other; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
         return self.in_batches(net, pictures, batch_size=batch_size)
 
     def toned(self, pictures: Tensor, to: str) -> Tensor:
-        """What the tone curve alone makes of images [N, C, H, W]; `to` is "a" or "b". On the CPU."""
+        """What the intensity curve alone makes of images [N, C, H, W]; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to]
         return self.in_batches(lambda part: net.curve(part).tanh(), pictures)

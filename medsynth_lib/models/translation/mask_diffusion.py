@@ -18,7 +18,7 @@ from .pix2pix import one_hot
 class MaskDiffusion(EDM):
     """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}; `sigma_data` is that of the images.
 
-    The other arguments are EDM's. What it draws is `translate`; it has no `sample`, since it draws no masks.
+    The other arguments are EDM's. It has `translate` and no `sample`, since it makes no masks.
     """
 
     name = "mask_diffusion"
@@ -34,7 +34,7 @@ class MaskDiffusion(EDM):
         raise TypeError("mask_diffusion draws images for masks; call translate(labels, seed).")
 
     def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
-        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give others."""
         generator = torch.Generator().manual_seed(seed)
 
         def draw(part: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def least_squares_g(on_fake: Tensor) -> Tensor:
 class ReplayPool(nn.Module):
     """The last fakes, half of which D meets again: it must not forget what G drew earlier (Shrivastava et al. 2017).
 
-    While a batch finds room, its fakes are kept and passed on. Then each fake is passed on with probability 1/2;
+    While the pool is not full, fakes are kept and passed on. Then each fake is passed on with probability 1/2;
     otherwise it takes the place of a random one, which D sees instead. The pool lies on the device, and in the saved
     state, so a resumed training goes on with it.
     """

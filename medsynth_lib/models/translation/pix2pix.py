@@ -104,7 +104,7 @@ class Pix2Pix(Translator):
         return UNetGenerator(self.labels, self.channels, self.width, self.levels)
 
     def draw(self, condition: Tensor) -> Tensor:
-        """An image [B, C, H, W] for every condition [B, K, H, W], drawn with torch's global generator."""
+        """An image [B, C, H, W] for every condition [B, K, H, W], random by torch's global generator."""
         return self.generator(condition)
 
     def optimisers(self) -> dict:
@@ -132,7 +132,7 @@ class Pix2Pix(Translator):
         return losses
 
     def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
-        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds draw others."""
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give others."""
         self.generator.eval()
 
         def draw(part: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
     norm(x)_c * (1 + gamma_c(y)) + beta_c(y),   gamma and beta convolved from the mask y at that resolution
 
 An instance norm washes away what is the same everywhere, as a large lesion is; here the mask brings it back at every
-level. The network is MONAI's; z draws the rest of the image. The game is pix2pix's.
+level. The network is MONAI's; z decides the rest of the image. Losses and training are pix2pix's.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def in_use(method, tensors: dict) -> list[torch.Tensor]:
     elif hasattr(method, "sample"):
         found += method.sample(5, 0)
     if method.name == "cyclegan":
-        found.append(method.toned(tensors["a"], "b"))
+        found.append(method.intensity_mapped(tensors["a"], "b"))
     if hasattr(method, "attention") and "a" in tensors:
         found.append(method.attention(tensors["a"], "b"))
     if hasattr(method, "predict"):

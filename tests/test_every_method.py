@@ -20,7 +20,7 @@ CPU = {"accelerator": "cpu", "devices": 1}
 IN_FLOAT32 = {  # what a step computes in float32 though the method trains in bfloat16, and why
     "stylegan1": {"linear"},  # the mapping network
     "stylegan2": {"linear"},
-    "cyclegan": {"convolution"},  # the tone curve
+    "cyclegan": {"convolution"},  # the intensity curve
     "attention_cyclegan": {"convolution"},
 }
 

@@ -1,6 +1,6 @@
-"""Committed reference weights: the same code, trained for longer, shown beside a run and never mixed into it.
+"""Committed reference weights: the same code, mostly trained for longer, shown beside a run and never mixed into it.
 
-To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02 03"`, then
+To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02"`, then
 `python -m medsynth_lib.experiment.pretrained runs/reference/phantom/seed0`.
 """
 

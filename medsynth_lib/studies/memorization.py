@@ -2,7 +2,7 @@
 
 usage: python -m medsynth_lib.studies.memorization CASE K [--profile demo] [--data phantom] [--seed 0]
 
-CASE is named as in `sweep_plan`: edm-20-plain, dcgan-all-plain, edm-20-augmented, ...
+CASE is named as in `memorization_plan`: edm-20-plain, dcgan-all-plain, edm-20-augmented, ...
 Each job writes runs/<profile>/<data>/seed<seed>/memory/<CASE>/<K>/metrics.json, last and whole.
 """
 
@@ -195,8 +195,8 @@ def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = options.Parser("sweep", __doc__.splitlines()[0])
-    parser.add_argument("case", help="as in sweep_plan: GENERATOR-SUBJECTS-MITIGATION")
+    parser = options.Parser("python -m medsynth_lib.studies.memorization", __doc__.splitlines()[0])
+    parser.add_argument("case", help="as in memorization_plan: GENERATOR-SUBJECTS-MITIGATION")
     parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
     options.add_run(parser)
     asked = parser.parse_args(arguments)

@@ -203,7 +203,7 @@ def predictions(result: dict) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = options.Parser("comparison", __doc__.splitlines()[0])
+    parser = options.Parser("python -m medsynth_lib.studies.segmentation", __doc__.splitlines()[0])
     parser.add_argument("arm", help='as in segmentation_plan, with "_" for spaces')
     parser.add_argument("segmenter", help="unet, dynunet or swin")
     parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")

@@ -20,7 +20,7 @@ FOLDER = Path(profiles.__file__).parent
 
 @pytest.fixture
 def own(tmp_path):
-    """Writes a subject's file; returns its path as a word of a command line."""
+    """Writes a user's file; returns its path as a word of a command line."""
 
     def write(text: str, name: str = "mine.toml") -> str:
         (tmp_path / name).write_text(text, encoding="utf-8")

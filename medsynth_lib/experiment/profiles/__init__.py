@@ -1,6 +1,6 @@
 """Every size and budget of the project: smoke, demo, reference, gpu, paper and family, one .toml file each.
 
-A notebook never asks which profile it runs in; it reads the numbers from `run.settings`. A subject's own file works
+A notebook never asks which profile it runs in; it reads the numbers from `run.settings`. A user's own file works
 wherever a profile is named: `PROFILE=mine.toml`, with `base = "gpu"` and the lines that differ. Without torch: the
 Snakefile reads this.
 """
@@ -36,7 +36,7 @@ for _name in NAMES:
 
 
 def profile(name: str) -> Profile:
-    """The profile called `name`, or that of a subject's own .toml file; ValueError, in one sentence, otherwise."""
+    """The profile called `name`, or that of a user's own .toml file; ValueError, in one sentence, otherwise."""
     return PROFILES[name] if name_of(name) in PROFILES else read(source_of(name), PROFILES)[0]
 
 
@@ -46,7 +46,7 @@ def minutes(name: str) -> dict[str, float]:
 
 
 def name_of(name: str) -> str:
-    """The name of a profile's run folder: its own, or the stem of a subject's file.
+    """The name of a profile's run folder: its own, or the stem of a user's file.
 
     Raises ValueError for an unknown name, and for a stem that no folder should have or that a profile of ours has.
     """

@@ -1,4 +1,4 @@
-"""An autoencoder whose code is a small image (Rombach et al. 2022; Pinaya et al. 2022), on MONAI's AutoencoderKL.
+"""An autoencoder whose latent is a small image (Rombach et al. 2022; Pinaya et al. 2022), on MONAI's AutoencoderKL.
 
     L = || x - decode(z) ||_1 + CE(y, decode(z)) + KL_WEIGHT KL( q(z|x, y) || N(0, I) ),   z = mean + deviation n
 

@@ -87,14 +87,14 @@ class LatentDiffusion(GeneratorMethod):
 
     @classmethod
     def of(cls, first: Method, latents: dict[str, Tensor], **config) -> LatentDiffusion:
-        """On the codes of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
+        """On the latents of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
 
         Shift and scale are the mean and deviation of sampled latents: the spread of the means and the mean variance.
         """
         model = cls(**vars(first.shape), first=first.arguments(), **config)
         model.autoencoder.load(first.weights())
         mean, variance = latents["mean"], latents["log_variance"].exp()
-        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a code that is an image
+        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a latent that is an image
         shape = model.denoiser.shift.shape
         model.denoiser.shift.copy_(mean.mean(over).view(shape))
         model.denoiser.scale.copy_((mean.var(over) + variance.mean(over)).sqrt().view(shape))
@@ -131,7 +131,7 @@ class LatentDiffusion(GeneratorMethod):
         return [*self.autoencoder.modules().values()]
 
     def sample_latents(self, noise: Tensor, steps: int | None = None) -> Tensor:
-        """Codes of the first stage, on the CPU, from noise [n, ...] of their shape."""
+        """Latents of the first stage, on the CPU, from noise [n, ...] of their shape."""
 
         def draw(noise: Tensor) -> Tensor:
             return self.denoiser.shift + self.denoiser.scale * self.denoiser.solve(noise, steps or self.solver_steps)

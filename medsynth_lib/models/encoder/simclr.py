@@ -1,6 +1,6 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709) at the size of a laptop: features learned without labels or downloads.
 
-Two random views of one slice must resemble each other more than views of other subjects's slices (NT-Xent, eq. 1):
+Two random views of one slice must resemble each other more than views of other subjects' slices (NT-Xent, eq. 1):
 
     L_i = - log exp(z_i z_j / tau) / sum_k exp(z_i z_k / tau),   z of length 1, j the other view of i's slice,
 

@@ -46,7 +46,7 @@ class Residual(nn.Module):
         return x + self.net(x)
 
 
-class ToneCurve(nn.Module):
+class IntensityCurve(nn.Module):
     """A new grey value for every old one, by a learned broken line: [B, C, H, W] in (-1, 1) -> [B, C', H, W].
 
     As a sum of hat functions at KNOTS grey values, so that it can rise and fall: in T1 a ventricle is hardly brighter
@@ -75,7 +75,7 @@ class ResNetGenerator(nn.Module):
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
     levels at full (and half) size are left out: a window of twice the patch is read, and written, at once.
 
-    Not in the paper: a `ToneCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
+    Not in the paper: a `IntensityCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
     it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
     Without the curve, or with everything and the cycle loss from the start, most of our short trainings ended where
     dark ventricles stay dark and something else turns bright: a reversible translation, and a wrong one.
@@ -96,12 +96,12 @@ class ResNetGenerator(nn.Module):
             last = ToRGB(widths[0], outputs, patch)
         nn.init.zeros_(last.weight)
         self.net = nn.Sequential(*layers, last)
-        self.curve = ToneCurve(inputs, outputs)
+        self.curve = IntensityCurve(inputs, outputs)
         self.curve_only = False
 
     def forward(self, pictures: Tensor) -> Tensor:
-        toned = self.curve(pictures)
-        return (toned if self.curve_only else toned + self.net(pictures).float()).tanh()
+        intensity_mapped = self.curve(pictures)
+        return (intensity_mapped if self.curve_only else intensity_mapped + self.net(pictures).float()).tanh()
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class CycleGAN(Translator):
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
         return self.in_batches(net, pictures, batch_size=batch_size)
 
-    def toned(self, pictures: Tensor, to: str) -> Tensor:
+    def intensity_mapped(self, pictures: Tensor, to: str) -> Tensor:
         """What the intensity curve alone makes of images [N, C, H, W]; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to]
         return self.in_batches(lambda part: net.curve(part).tanh(), pictures)

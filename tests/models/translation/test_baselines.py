@@ -1,4 +1,4 @@
-"""The rivals of a translation: histograms that match, a curve that pairs teach and histograms cannot."""
+"""The baselines of a translation: histograms that match, a curve that pairs teach and histograms cannot."""
 
 import numpy as np
 import pytest

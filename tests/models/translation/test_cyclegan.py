@@ -6,7 +6,7 @@ import torch
 
 import medsynth_lib as ms
 from medsynth_lib.models.registry import load_translator
-from medsynth_lib.models.translation.cyclegan import CURVE_RATE, KNOTS, CycleGAN, ToneCurve
+from medsynth_lib.models.translation.cyclegan import CURVE_RATE, KNOTS, CycleGAN, IntensityCurve
 
 
 def small(**changes):
@@ -109,7 +109,7 @@ def test_an_identity_without_weight_is_not_computed():
 
 
 def test_the_curve_is_a_broken_line_through_its_heights():
-    curve = ToneCurve(1, 1)
+    curve = IntensityCurve(1, 1)
     heights = torch.randn(KNOTS, generator=torch.Generator().manual_seed(0))
     curve.heights.weight.data.copy_(heights.view(1, -1, 1, 1) / CURVE_RATE)
     curve.heights.bias.data.zero_()

@@ -12,7 +12,7 @@ from ..experiment.profiles import Profile
 FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
-# notebook: (notebooks it needs, what it does: "generator" trains some that 06 and 07 evaluate and, like "training", runs
+# notebook: (notebooks it needs, what it does: "generator" trains some for 06 and 07 and, like "training", runs
 # beside others on half of the cores, where batches are too small for more; "alone" takes them all, and so does a
 # "generator alone", whose own trainings run side by side)
 NOTEBOOKS = {

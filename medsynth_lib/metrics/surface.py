@@ -1,7 +1,7 @@
 """Distances between mask outlines: HD95 (in mm) and normalised surface Dice (NSD), per subject.
 
 Slices of one subject need not be adjacent here, so distances are measured within each slice and pooled over slices. The
-outline of a mask are its pixels with a background pixel (or the image border) above, below, left or right.
+outline of a mask consists of its pixels with a background pixel (or the image border) above, below, left or right.
 
 If only one of the two masks of a slice is empty, the distance is undefined. Leaving such slices out, as libraries do,
 hides missed lesions: the mean HD95 is the same whether none or 75 of 100 lesions are missed. Here the distance is the

@@ -75,7 +75,7 @@ class ResNetGenerator(nn.Module):
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
     levels at full (and half) size are left out: a window of twice the patch is read, and written, at once.
 
-    Not in the paper: a `IntensityCurve` is added. Most of what differs between two contrasts is such a curve, and D teaches
+    Not in the paper: an `IntensityCurve`. Most of what differs between two contrasts is such a curve, and D teaches
     it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
     Without the curve, or with everything and the cycle loss from the start, most of our short trainings ended where
     dark ventricles stay dark and something else turns bright: a reversible translation, and a wrong one.

@@ -130,7 +130,7 @@ def test_a_generator_of_the_finished_run_is_released(house):
     assert done.returncode == 0 and str(folder) in done.stdout
     listed = json.loads((folder / "dataset.json").read_text())["training"]
     assert len(listed) == 48 and all((folder / pair["label"]).is_file() for pair in listed)
-    assert "## What they are worth" in (folder / "README.md").read_text()
+    assert "## Usefulness and fidelity" in (folder / "README.md").read_text()
 
 
 def edit(house, name, kind, text):

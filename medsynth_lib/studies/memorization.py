@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
@@ -20,13 +19,12 @@ from ..core.checkpoints import CheckpointError, save_arrays
 from ..core.locks import own_turn
 from ..core.method import Method, TrainingError
 from ..core.parallel import completed
-from ..core.provenance import package_hash
 from ..core.trainer import fit
 from ..data import joint
 from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
 from ..experiment import options
-from ..experiment.finished import METRICS, mark_done
+from ..experiment.finished import mark_done
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..metrics.diversity import neighbour_measures
@@ -34,6 +32,7 @@ from ..metrics.features import LayoutSpace, shrink
 from ..metrics.memorization import copy_audit
 from ..models.diffusion.edm import EDM, deviation
 from ..models.gan.dcgan import DCGAN
+from .jobs import code, read
 from .memorization_plan import THINNED, Case, case_of, cases
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
@@ -154,28 +153,12 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
         )
 
 
-@cache
-def code() -> str:
-    """Changes with the library's code, as Snakemake's jobs do; read once per process.
-
-    Measured again costs little: `fit` trains again only where its own code or data changed.
-    """
-    return package_hash()
-
-
 def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
     """All that a case's result depends on; a result with another request is stale."""
     sizes = {name: asdict(getattr(settings, name)) for name in ("memory", "diffusion", "dcgan")}
     for name in ("subjects", "mitigated", "seeds"):  # which other cases there are changes nothing here
         del sizes["memory"][name]
     return json.loads(json.dumps({"case": asdict(case), "sizes": sizes, "code": code(), **data}))  # as it is read back
-
-
-def read(folder: Path, asked: dict) -> dict | None:
-    """What a case found, with its "folder"; None when it has not finished or answered another request."""
-    path = folder / METRICS
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return {**found, "folder": folder} if found and found["request"] == asked else None
 
 
 def results(run: Run) -> dict[Case, dict]:

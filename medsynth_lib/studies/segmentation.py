@@ -13,7 +13,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +22,16 @@ from ..core.checkpoints import CheckpointError, save_arrays
 from ..core.locks import own_turn
 from ..core.method import TrainingError
 from ..core.parallel import completed
-from ..core.provenance import package_hash
 from ..data.augment import augment
 from ..data.slices import DataError, SliceSet, hash_of
 from ..evaluation import report
 from ..experiment import options
-from ..experiment.finished import METRICS, mark_done
+from ..experiment.finished import mark_done
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
 from . import segmentation_plan as plan
 from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
+from .jobs import code, read
 from .segmentation_plan import Arm, Job, folder_name
 
 # Sizes that change a training
@@ -119,15 +119,6 @@ def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) 
     return json.loads(json.dumps(whole))  # as it is read back
 
 
-@cache
-def code() -> str:
-    """Changes with the library's code, as Snakemake's jobs do; read once per process.
-
-    Measured again costs little: `fit` trains again only where its own code or data changed.
-    """
-    return package_hash()
-
-
 def measure(job: Job, profile: str, data: str, seed: int, generators: list[str]) -> None:
     """Train the job's arm (named as in the plan or as its folder) and write into it what the real test subjects say.
 
@@ -172,16 +163,11 @@ def without_nan(values: np.ndarray) -> list:
     return np.where(np.isnan(values), None, values).tolist()
 
 
-def read(folder: Path, asked: dict) -> dict | None:
+def measured_before(folder: Path, asked: dict) -> dict | None:
     """What a job found, as arrays over test subjects; None when it has not finished or answered another request."""
-    path = folder / METRICS
-    if not path.is_file():
+    if not (found := read(folder, asked)):
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["request"] != asked:
-        return None
-    arrays = {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
-    return {**found, **arrays, "folder": folder}
+    return found | {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
 
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
@@ -190,7 +176,7 @@ def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     known, planned = plan.arms(sizes, generators), plan.jobs(sizes, generators, segmenters)
 
     def look(job: Job) -> dict | None:
-        return read(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
+        return measured_before(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
 
     where = (run.profile_source, run.data, run.seed, list(generators))
     return completed(planned, look, lambda job: partial(measure, job, *where))

@@ -146,7 +146,7 @@ class Method(ABC):
         """Number of trainable parameters of all networks."""
         return sum(p.numel() for net in self.modules().values() for p in net.parameters() if p.requires_grad)
 
-    def to(self, device) -> Method:
+    def to(self, device: torch.device | str) -> Method:
         for net in (*self.modules().values(), *self.untrained()):
             net.to(device)
         return self

@@ -118,7 +118,7 @@ class Run:
         """The slices of "gen_train", "holdout" or "test"."""
         return self.split().part(self.slices(), name)
 
-    def savefig(self, name: str, figure=None) -> Path:
+    def savefig(self, name: str, figure: plt.Figure | None = None) -> Path:
         """Write the figure (default: the current one) to figures/<name>.png."""
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ import torch
 
 from ..core.checkpoints import CheckpointError, file_hash, load_weights, write_atomically, write_json
 from ..core.locks import lock
+from ..core.method import Method
 from ..core.parallel import side_by_side
 from ..core.progress import Progress
 from ..core.seeding import step_seed
@@ -36,7 +37,7 @@ WHOLE = "whole"  # where shards are put together, in their folder
 WORTHWHILE = 30.0  # seconds of sampling left from which starting other processes pays
 
 
-def sample_to_disk(method, n: int, seed: int, like: SliceSet, folder: Path) -> tuple[SliceSet, dict]:
+def sample_to_disk(method: Method, n: int, seed: int, like: SliceSet, folder: Path) -> tuple[SliceSet, dict]:
     """Draw n slices from the trained `method` whose weights lie in `folder`; returns the SliceSet and a speed record.
 
     Writes `folder`/samples; those before stay until the new ones are whole. Shard k depends on (seed, k) only; shards
@@ -70,7 +71,9 @@ def shards_for(out: Path, key: str) -> Path:
     return shards
 
 
-def draw(method, n: int, seed: int, shards: Path, worker: int = 0, workers: int = 1, only: int | None = None) -> float:
+def draw(
+    method: Method, n: int, seed: int, shards: Path, worker: int = 0, workers: int = 1, only: int | None = None
+) -> float:
     """Write the missing ones of every `workers`-th of the shards of n slices (at most `only`); seconds per new shard.
 
     Always with one thread, since sums of another number of threads may differ in the last bit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..core.trainer import fit
 from ..data.augment import augment
 from ..data.joint import tensors_of
 from ..data.slices import DataError, SliceSet, concatenate
+from ..experiment.profiles import SegmentationSizes
 from ..metrics.overlap import dice_per_subject
 from ..models.registry import method_class
 from ..models.segmentation.segmenter import Segmenter
@@ -53,7 +55,7 @@ def pooled(sets: list[SliceSet]) -> SliceSet:
     return reduce(concatenate, [part.select(np.arange(each)) for part in sets])
 
 
-def new_segmenter(name: str, channels: int, n_labels: int, sizes) -> Segmenter:
+def new_segmenter(name: str, channels: int, n_labels: int, sizes: SegmentationSizes) -> Segmenter:
     """The segmenter called `name`, as large as the profile's `sizes` say."""
     width, rate = sizes.channels, sizes.learning_rate
     if name == "swin":
@@ -87,10 +89,10 @@ def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None =
 
 def fitted(
     training: SliceSet,
-    sizes,
+    sizes: SegmentationSizes,
     seed: int,
     folder: Path,
-    augment=augment,
+    augment: Callable | None = augment,
     start: Path | None = None,
     segmenter: str = "unet",
     validation: SliceSet | None = None,
@@ -129,7 +131,15 @@ def measured(net: Segmenter, test: SliceSet) -> dict:
     return {"subjects": list(subjects), "per_label": per_label, "whole": whole, "predictions": predictions}
 
 
-def train_arm(training: SliceSet, test: SliceSet, sizes, seed: int, folder: Path, validation=None, **how) -> dict:
+def train_arm(
+    training: SliceSet,
+    test: SliceSet,
+    sizes: SegmentationSizes,
+    seed: int,
+    folder: Path,
+    validation: SliceSet | None = None,
+    **how,
+) -> dict:
     """Train a segmenter on `training` (see `fitted`, also for `how`) and measure it on `test`, which chooses nothing.
 
     Returns {"record"} and what `measured` returns. Raises what `fitted` raises, and DataError when the sets have no

@@ -12,7 +12,7 @@ import torch
 
 from ..core.trainer import fit
 from ..data.joint import Shape
-from ..experiment.profiles import Profile
+from ..experiment.profiles import Profile, SegmentationSizes
 from .arms import new_segmenter
 from .segmentation_plan import CHANNELS, Job, arms, held_bytes, slice_bytes
 
@@ -21,7 +21,7 @@ CPU_PIXELS = 2**17  # in a batch at most, on a CPU: large batches gain nothing t
 FLOAT = 4  # bytes
 
 
-def images_per_second(segmenter: str, shape: Shape, sizes) -> tuple[float, int]:
+def images_per_second(segmenter: str, shape: Shape, sizes: SegmentationSizes) -> tuple[float, int]:
     """How fast (images/s) this segmenter trains here on noise of this shape, and its number of parameters."""
     batch = sizes.batch_size
     if not torch.cuda.is_available():

@@ -27,6 +27,7 @@ from ..data.slices import DataError, SliceSet, hash_of
 from ..evaluation import report
 from ..experiment import options
 from ..experiment.finished import mark_done
+from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
 from . import segmentation_plan as plan
@@ -86,7 +87,9 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
     return out
 
 
-def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, segmenter: str = "unet") -> dict:
+def train(
+    arm: Arm, sets: Sets, test: SliceSet, sizes: SegmentationSizes, seed: int, folder: Path, segmenter: str = "unet"
+) -> dict:
     """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
     parts, people, records = stages(arm, sets, seed, sizes.validation_slices), set(sets.real.subjects.tolist()), []
     for training, validation in parts:
@@ -108,7 +111,7 @@ def train(arm: Arm, sets: Sets, test: SliceSet, sizes, seed: int, folder: Path, 
     return {"record": record, "stages": records, **measured(net, test)}
 
 
-def request(job: Job, arm: Arm, sizes, data: dict, generators: dict[str, dict]) -> dict:
+def request(job: Job, arm: Arm, sizes: SegmentationSizes, data: dict, generators: dict[str, dict]) -> dict:
     """All that a job's result depends on (`data`: see `Run.data_hashes`); a result with another request is stale.
 
     A generator counts by its samples: trained again with the same ones, it changes nothing here.

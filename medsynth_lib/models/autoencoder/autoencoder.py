@@ -75,7 +75,7 @@ class Autoencoder(GeneratorMethod):
         """The joint image [B, C + K, H, W] of latents."""
         return F.pixel_shuffle(self.net.decode(z), self.patch).float()
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         mean, log_variance = self.encode(batch["images"], batch["labels"])
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         drawn = self.picture(z)

@@ -126,7 +126,7 @@ class VAE(GeneratorMethod):
         """KL( N(mean, var) || N(0, 1) ) per latent dimension, mean over the batch: [latent], in nats."""
         return 0.5 * (mean.pow(2) + log_variance.exp() - 1 - log_variance).mean(0)
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         beta = self.beta * min(1.0, fraction / KL_WARM_UP)
         losses = self.losses(batch["images"], batch["labels"], beta)
         optimiser = optimisers["both"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from ...data import joint
@@ -84,12 +85,14 @@ class DDPM(PixelDiffusion):
         weight = ((1 - a) / a * self.max_snr).clamp(max=1) if self.max_snr else torch.ones_like(a)
         return {"loss": (weight * error).mean(), "eps_mse": error.mean()}
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         losses = self.loss(batch["images"], batch["labels"])
         self.descend(losses["loss"], optimisers)
         return losses
 
-    def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, n: int, seed: int, steps: int | None = None, scheduler: SchedulerMixin | None = None
+    ) -> tuple[Tensor, Tensor]:
         """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
         noise, generator = self.noise(n, seed)
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler
+from diffusers import EDMDPMSolverMultistepScheduler, SchedulerMixin
 from torch import Tensor, nn
 
 from ...data import joint
@@ -173,12 +173,14 @@ class EDM(PixelDiffusion):
         """Per image of the batch: [B]."""
         return self.denoiser.loss(joint.encode(batch["images"], batch["labels"], self.shape.labels))
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         loss = self.loss(batch).mean()
         self.descend(loss, optimisers)
         return {"loss": loss}
 
-    def sample(self, n: int, seed: int, steps: int | None = None, scheduler=None) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, n: int, seed: int, steps: int | None = None, scheduler: SchedulerMixin | None = None
+    ) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces EDM's own sampler."""
         noise, generator = self.noise(n, seed)
 

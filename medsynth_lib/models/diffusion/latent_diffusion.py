@@ -106,7 +106,7 @@ class LatentDiffusion(GeneratorMethod):
     def lr_lambda(self, fraction: float) -> float:
         return warm_up(fraction) * cosine(fraction)
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         """Batches are {"mean", "log_variance"} of q(z | x, y), [B, ...] each: z is sampled anew at every step."""
         z = batch["mean"] + (0.5 * batch["log_variance"]).exp() * torch.randn_like(batch["mean"])
         loss = self.denoiser.loss(self.standardised(z), *self.condition(batch)).mean()

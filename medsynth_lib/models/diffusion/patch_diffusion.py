@@ -68,7 +68,7 @@ def corners(size: int, tile: int, stride: int) -> list[int]:
     return sorted({*range(0, size - tile, stride), size - tile})
 
 
-def places(size: int, device=None) -> Tensor:
+def places(size: int, device: torch.device | None = None) -> Tensor:
     """Row and column of every pixel's middle, from -1 to 1: [2, size, size]."""
     middle = (torch.arange(size, device=device) + 0.5) * (2 / size) - 1
     return torch.stack(torch.meshgrid(middle, middle, indexing="ij"))
@@ -106,7 +106,7 @@ class PatchDiffusion(EDM):
         pixels = first[:, :, None] + torch.arange(self.tile, device=device)  # rows and columns: [B, 2, tile]
         which = torch.arange(len(clean), device=device)[:, None, None]
 
-        def cut(pictures):
+        def cut(pictures: Tensor) -> Tensor:
             """One tile of each image, in one read: [B, C, H, W] -> [B, C, tile, tile]."""
             return pictures[which, :, pixels[:, 0, :, None], pixels[:, 1, None]].permute(0, 3, 1, 2).contiguous()
 

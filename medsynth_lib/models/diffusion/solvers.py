@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 
@@ -11,6 +12,7 @@ from diffusers import (
     DDPMScheduler,
     DPMSolverMultistepScheduler,
     HeunDiscreteScheduler,
+    SchedulerMixin,
     UniPCMultistepScheduler,
 )
 from torch import Tensor
@@ -57,7 +59,7 @@ def solver(steps: int, kind: str = "DPM-Solver++"):
 
 
 @torch.no_grad()
-def walk(predictor, noise: Tensor, scheduler, generator: torch.Generator) -> Tensor:
+def walk(predictor: Callable, noise: Tensor, scheduler: SchedulerMixin, generator: torch.Generator) -> Tensor:
     """From noise [B, ...] of unit variance to data; `predictor`(x_t, t int64 [B]) answers with the noise in x_t.
 
     Only ancestral samplers (DDPM) draw noise; then from `generator`, so that a seed is a sample. The scheduler, which

@@ -75,7 +75,7 @@ class SpatialDiffusion(LatentDiffusion):
         return self.autoencoder.decode(self.in_batches(draw, noise, *condition))
 
 
-def lesion_kinds(labels: np.ndarray, edges) -> np.ndarray:
+def lesion_kinds(labels: np.ndarray, edges: list[float]) -> np.ndarray:
     """Kind [N] of slices from their labels [N, H, W]: 0 without lesion, else 1 + the `edges` (pixels) it passes."""
     area = (np.asarray(labels) > 0).sum(axis=(1, 2))
     return np.where(area > 0, 1 + np.searchsorted(np.asarray(edges), area, side="right"), 0).astype(np.int64)

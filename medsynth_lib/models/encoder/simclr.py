@@ -68,7 +68,7 @@ class SimCLR(Method):
     def lr_lambda(self, fraction: float) -> float:
         return min(1.0, 20 * (fraction + 0.005)) * cosine(fraction)
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         own = {"images": batch["images"], "labels": batch["labels"]}
         with full_precision(own["images"]):
             views = torch.cat([augment(own)["images"], augment(own)["images"]])

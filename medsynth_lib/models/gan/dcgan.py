@@ -116,7 +116,7 @@ class DCGAN(GeneratorMethod):
         view = shift if self.augment else (lambda x: x)
         return F.softplus(-self.discriminator(view(fake)).float()).mean()
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         real = joint.encode(batch["images"], batch["labels"], self.shape.labels)
         fake = self.generator(torch.randn(len(real), self.latent, device=real.device))
 

@@ -6,7 +6,7 @@ D(x) below is the discriminator's logit or score [B]; every loss is a mean over 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.method import full_precision
@@ -43,7 +43,7 @@ def wasserstein_d(on_real: Tensor, on_fake: Tensor, drift: float = 1e-3) -> Tens
     return on_fake.mean() - on_real.mean() + drift * on_real.square().mean()
 
 
-def gradient_penalty(critic, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E[(|| dD / dx || - 1)^2] at random points between real and fake (Gulrajani et al. 2017): D stays 1-Lipschitz."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_(True)

@@ -192,7 +192,7 @@ class ProGAN(GeneratorMethod):
             x = halve(x)
         return torch.lerp(double(halve(x)), x, alpha) if stage else x
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         stage, alpha = self.stage_at(fraction)
         self.generator.grow(stage, alpha)
         self.discriminator.grow(stage, alpha)

@@ -98,7 +98,7 @@ class StyleGAN(GeneratorMethod):
         """gamma / 2 for a batch of this many images."""
         return (0.0002 * self.shape.size**2 / batch if self.gamma is None else self.gamma) / 2
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         real = joint.encode(batch["images"], batch["labels"], self.shape.labels)
         z = torch.randn(2, len(real), self.latent, device=real.device)
         fake = self.generator(z[0], z[1])
@@ -118,7 +118,7 @@ class StyleGAN(GeneratorMethod):
             optimisers["generator"].step()
         return found
 
-    def discriminator_step(self, real: Tensor, fake: Tensor, optimiser) -> dict[str, Tensor]:
+    def discriminator_step(self, real: Tensor, fake: Tensor, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
         """One step of D; penalties are taken at the images as D sees them."""
         relativistic = self.loss == "relativistic"
         lazy = 1 if relativistic else R1_EVERY

@@ -79,7 +79,7 @@ class DiffusionFeatures(Segmenter):
     def untrained(self) -> list[nn.Module]:
         return [*self.model.modules().values()]
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> DiffusionFeatures:
         self.noise = self.noise.to(device)
         return super().to(device)
 

@@ -59,7 +59,7 @@ class Segmenter(Method):
         """Dice + cross-entropy of images [B, C, H, W] and labels [B, 1, H, W]."""
         return self.criterion(self.logits(images).float(), labels)
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         loss = self.loss(batch["images"], batch["labels"][:, None])
         optimiser = optimisers["net"]
         optimiser.zero_grad()

@@ -186,7 +186,7 @@ class CycleGAN(Translator):
         """Least squares of the discriminator `net` on real and generated images [B, C, H, W], in one call: 0-dim."""
         return least_squares_d(*net(torch.cat([real, fake])).split([len(real), len(fake)]))
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         """Batches are {"a": [B, C, H, W], "b": [B, C, H, W]} of different subjects (`unpaired`)."""
         a, b = batch["a"], batch["b"]
         warming_up = fraction < WARM_UP

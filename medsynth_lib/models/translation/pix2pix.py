@@ -115,7 +115,7 @@ class Pix2Pix(Translator):
         pairs = torch.cat([torch.cat([condition, condition]), torch.cat([real, fake])], dim=1)
         return least_squares_d(*self.discriminator(pairs).chunk(2))
 
-    def step(self, batch, optimisers, fraction) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         condition, real = one_hot(batch["labels"], self.shape.labels), batch["images"]
         fake = self.draw(condition)
         losses = {"d": self.discriminator_loss(condition, real, fake.detach())}

@@ -102,8 +102,9 @@ def test_a_killed_process_stops_the_other_and_training_goes_on(rank, tmp_path):
     words = (str(program), str(tmp_path / "out"))
     killed = run(*words, "7", str(rank), timeout=120)  # nobody waits until the time is out
     assert killed.returncode != 0
-    if rank == 1:
-        assert "waited for another one that has ended" in killed.stderr or killed.returncode == -signal.SIGTERM
+    if rank == 1:  # rank 0 says why it stopped, unless Fabric's observer of child processes ended it first
+        ended = ("waited for another one that has ended", "terminated with code -9")
+        assert any(words in killed.stderr for words in ended) or killed.returncode == -signal.SIGTERM, killed.stderr
     assert (tmp_path / "out" / "state" / "state.pt").is_file()
     again = run(*words, "0", "0", timeout=120)
     assert again.returncode == 0, again.stderr[-2000:]

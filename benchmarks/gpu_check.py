@@ -1,15 +1,15 @@
-"""Does medsynth work and pay on this GPU? At most eight minutes, no network.
+"""Whether medsynth works on this GPU, and how fast. At most eight minutes, no network.
 
 usage: python benchmarks/gpu_check.py [--device auto|cpu] [--out runs/gpu-check] [--parts works pays ...]
 
-works     every method a few steps in bf16: losses finite, the precision that was declared, stopped and resumed, results
-pays      images/s and memory of `fit` at 128 px beside a bare loop of the same steps, in bf16 and fp32
-switches  what each switch of MEDSYNTH_SPEED gains
-loops     the loop beside those of the diffusers example and the MONAI tutorial
-useful    two recipes of EDM, 45 seconds each, at 128 px: their samples, and the Dice of a U-Net that learns from them
+works     a few steps of every method in bf16: finite losses, the declared precision, stopped and resumed, results
+pays      images/s and memory of `fit` at 128 px, and of a bare loop of the same steps, in bf16 and fp32
+switches  the gain of each switch of MEDSYNTH_SPEED
+loops     images/s of `fit` and of the loops of the diffusers example and the MONAI tutorial
+useful    two recipes of EDM, 45 seconds each, at 128 px: their samples, and the Dice of a U-Net trained on them
 
 Writes check.json, table.md and samples.png as it goes; with --parts, what an earlier run left in --out is kept. With
---device cpu all of it at smoke size, for tests.
+--device cpu everything runs at smoke size, for tests.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +35,11 @@ from training_loop import measure
 import medsynth_lib as ms
 from medsynth_lib.core.checkpoints import write_json
 from medsynth_lib.core.devices import DEFAULT, autocast, make_fabric, precision_of
+from medsynth_lib.core.method import Method
 from medsynth_lib.data import registry
 from medsynth_lib.data.augment import augment
 from medsynth_lib.experiment.profiles import profile
+from medsynth_lib.experiment.profiles.sizes import DiffusionSizes
 from medsynth_lib.experiment.run import REPOSITORY, commit, versions
 from medsynth_lib.models.diffusion.edm import deviation
 
@@ -78,7 +82,7 @@ class Check:
     def clock(self) -> str:
         return f"{time.monotonic() - self.started:.0f} s"
 
-    def note(self, part: str, name: str, row) -> None:
+    def note(self, part: str, name: str, row: Any) -> None:
         """Keep a row, print it and write everything that was found so far."""
         self.found[part][name] = row
         print(f"{self.clock():>6} {part} {name}: {row}", flush=True)
@@ -96,12 +100,12 @@ class Check:
                 self.note("works", name, {"ok": False, "error": reason})
 
     def one_method(self, name: str) -> dict:
-        """A few steps, stopped in between and resumed; then what it returns in use."""
+        """Train a few steps, stopped in between and resumed; then check what the method returns in use."""
         torch.manual_seed(0)
         method, calls, kinds = METHODS[name](), [], Kinds()
         step = method.step
 
-        def stopped(*given):
+        def stopped(*given: Any) -> dict:
             calls.append(1)
             if len(calls) == 5:
                 raise KeyboardInterrupt
@@ -125,8 +129,8 @@ class Check:
         }
         return {**row, "ok": all(value for key, value in row.items() if key != "precision")}
 
-    def as_declared(self, method, used: set[torch.dtype]) -> bool:
-        """Whether bfloat16 was really computed in, where it should be, and only there."""
+    def as_declared(self, method: Method, used: set[torch.dtype]) -> bool:
+        """Whether bfloat16 was used if, and only if, it should be."""
         return (torch.bfloat16 in used) == (precision_of(self.fabric, method) == "bf16-mixed")
 
     # ---- pays
@@ -134,14 +138,19 @@ class Check:
         """{name: (a function that builds the method, batch size, kind of batch)} at the profile's sizes."""
         sizes, size = self.settings, self.settings.data.image_size
         gan, drawn, cycle, unet = sizes.stylegan, sizes.diffusion, sizes.translation, sizes.segmentation
-        style = {"width": gan.width, "fmap_max": gan.fmap_max, "latent": gan.latent, "mapping": gan.mapping_layers}
+        style = {
+            "width": gan.width,
+            "fmap_max": gan.fmap_max,
+            "latent": gan.latent,
+            "mapping_layers": gan.mapping_layers,
+        }
         cyclegan = {"width": cycle.width, "blocks": cycle.blocks, "patch": cycle.patch}
-        cyclegan |= {"levels": cycle.discriminator_layers}
-        cyclegan |= {"pool": cycle.pool_size, "identity": cycle.identity_weight}
+        cyclegan |= {"discriminator_layers": cycle.discriminator_layers}
+        cyclegan |= {"pool_size": cycle.pool_size, "identity_weight": cycle.identity_weight}
         return {
             "stylegan2": (partial(ms.StyleGAN2, CHANNELS, LABELS, size, **style), gan.batch_size, None),
             "edm": (partial(edm, drawn, size, 0.5), drawn.batch_size, None),
-            "unet": (partial(ms.UNetSegmenter, CHANNELS, LABELS, unet.channels), unet.batch_size, augment),
+            "unet": (partial(ms.UNetSegmenter, CHANNELS, LABELS, unet.widths), unet.batch_size, augment),
             "cyclegan": (partial(ms.CycleGAN, 1, size, **cyclegan), cycle.batch_size, None),
         }
 
@@ -169,7 +178,7 @@ class Check:
         self.note("loops", "images/s", loops["images_per_second"])
 
     def switches(self) -> None:
-        """What each switch changes: EDM of the profile, and the demo's small one, which the host can hold back."""
+        """What each switch changes: EDM of the profile, and the demo's small one, whose speed the host may limit."""
         demo = profile("demo" if self.on_gpu else "smoke")
         small = partial(edm, demo.diffusion, demo.data.image_size, 0.5)
         large, batch, _ = self.cases()["edm"]
@@ -188,11 +197,13 @@ class Check:
                 try:
                     with switched(words):
                         row[change], _ = self.speed(build, tensors, batch, None)
-                except Exception as error:  # a switch that this machine cannot take
+                except Exception as error:  # a switch that this machine does not support
                     row[change] = f"{type(error).__name__}: {str(error)[:80]}"
                 self.note("switches", name, row)
 
-    def speed(self, build, tensors: dict, batch: int, change) -> tuple[float, float]:
+    def speed(
+        self, build: Callable[[], Method], tensors: dict, batch: int, change: Callable | None
+    ) -> tuple[float, float]:
         """Images/s in the second half of a `fit` of about `seconds`, and the memory it took on the device in GB."""
         if self.on_gpu:
             torch.cuda.empty_cache()
@@ -200,15 +211,15 @@ class Check:
         steps, rate = 12 if self.on_gpu else 2, 0.0
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             how = {"batch_size": batch, "seed": 1, "ema_images": 500, "augment": change, "force": True}
-            for _ in range(2):  # a warm-up that says how many steps fit into the time, then the measurement
+            for _ in range(2):  # a warm-up to choose the number of steps, then the measurement
                 steps = max(steps, round(self.seconds * rate / batch))
                 ms.fit(build(), tensors, Path(folder), images=steps * batch, **how, fabric=make_fabric(self.device))
                 rate = steady_rate(Path(folder) / "stats.jsonl")
         memory = torch.cuda.max_memory_allocated() / 2**30 if self.on_gpu else 0.0
         return rate, round(memory, 2)
 
-    def bare(self, build, tensors: dict, batch: int, change) -> float:
-        """Images/s of the same steps on one batch that lies ready: no average, no statistics, no reading of data."""
+    def bare(self, build: Callable[[], Method], tensors: dict, batch: int, change: Callable | None) -> float:
+        """Images/s of the same steps on one batch on the device: no average, no statistics, no reading of data."""
         fabric = make_fabric(self.device)
         method = build().to(fabric.device)
         optimisers, precision = method.optimisers(), precision_of(fabric, method)
@@ -275,24 +286,24 @@ class Check:
             self.note("useful", name, {**row, "of real": round(row["mean Dice"] / real, 3)})
 
 
-def edm(sizes, size: int, sigma_data: float) -> ms.EDM:
+def edm(sizes: DiffusionSizes, size: int, sigma_data: float) -> ms.EDM:
     """The EDM of a profile's diffusion sizes."""
     names = ("patch", "layers", "attention", "learning_rate", "solver_steps")
-    named = {name: getattr(sizes, name) for name in names} | {"widths": sizes.channels}
+    named = {name: getattr(sizes, name) for name in names} | {"widths": sizes.widths}
     named |= {"p_mean": sizes.p_mean, "p_std": sizes.p_std, "prediction_type": sizes.prediction_type}
     return ms.EDM(CHANNELS, LABELS, size, sigma_data, **named)
 
 
 def steady_rate(stats: Path) -> float:
-    """Images/s in the second half of a training: the first steps compile, and try algorithms."""
+    """Images/s in the second half of a training: the first steps compile and try algorithms."""
     lines = [json.loads(line) for line in stats.read_text(encoding="utf-8").splitlines()]
     half, last = lines[(len(lines) - 1) // 2], lines[-1]
     return round((last["images"] - half["images"]) / max(last["seconds"] - half["seconds"], 1e-9), 1)
 
 
 @contextlib.contextmanager
-def switched(words):
-    """MEDSYNTH_SPEED for as long as the context lasts."""
+def switched(words: Iterable[str]) -> Iterator[None]:
+    """Context manager: MEDSYNTH_SPEED is set to `words`."""
     before = os.environ.get("MEDSYNTH_SPEED")
     os.environ["MEDSYNTH_SPEED"] = " ".join(words)
     try:
@@ -310,7 +321,7 @@ def markdown(found: dict) -> str:
         "pays": "Images/s of `fit` and of a bare loop of its steps (default: bf16 where the device has it)",
         "loops": "The same U-Net in four loops",
         "switches": "Images/s with other switches of MEDSYNTH_SPEED",
-        "useful": "EDM trained for some seconds, judged by a U-Net that learns from its samples",
+        "useful": "EDM trained for some seconds, and the Dice of a U-Net trained on its samples",
     }
     text = [f"# GPU check: {found['device']}", f"torch {found['versions']['torch']}, commit {found['commit']}"]
     for part, title in titles.items():

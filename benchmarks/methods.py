@@ -1,4 +1,4 @@
-"""Every method of the library as small as can be, with data for it: for tests of all methods and for the GPU check."""
+"""Every method of the library at a small size, with data for it: for tests of all methods and for the GPU check."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,17 +21,17 @@ CODER = {"channels": 2, "labels": 3, "size": SIZE, "width": 8, "latent": 2, "pat
 SMALL = {"patch": 2, "widths": (8, 16), "layers": 1}
 
 
-def diffusion_features():
+def diffusion_features() -> Method:
     return ms.DiffusionFeatures(ms.EDM(2, 0, SIZE, 0.7, **SMALL), 3, width=8)
 
 
-def segmenter(name: str, *sizes):
+def segmenter(name: str, *sizes: tuple[int, ...]) -> Method:
     from medsynth_lib.models.registry import method_class
 
     return method_class(name, "segmenter")(2, 3, *sizes)
 
 
-def simclr():
+def simclr() -> Method:
     from medsynth_lib.models.encoder.simclr import SimCLR
 
     return SimCLR(2, SIZE, width=8, features=8)
@@ -49,8 +51,10 @@ METHODS = {
     "latent_diffusion": lambda: ms.LatentDiffusion(2, 3, SIZE, VAE, width=16, blocks=1),
     "spatial_diffusion": lambda: ms.SpatialDiffusion(2, 3, SIZE, CODER, kinds=2, widths=(8, 16), attention=False),
     "autoencoder": lambda: ms.Autoencoder(2, 3, SIZE, width=8, latent=2),
-    "cyclegan": lambda: ms.CycleGAN(1, SIZE, width=4, blocks=1, levels=1, pool=17),
-    "attention_cyclegan": lambda: ms.AttentionCycleGAN(1, SIZE, width=4, blocks=1, patch=2, levels=1, pool=17),
+    "cyclegan": lambda: ms.CycleGAN(1, SIZE, width=4, blocks=1, discriminator_layers=1, pool_size=17),
+    "attention_cyclegan": lambda: ms.AttentionCycleGAN(
+        1, SIZE, width=4, blocks=1, patch=2, discriminator_layers=1, pool_size=17
+    ),
     "pix2pix": lambda: ms.Pix2Pix(2, 3, SIZE, width=4, levels=3),
     "spade": lambda: ms.SPADE(2, 3, SIZE, width=4, levels=2),
     "mask_diffusion": lambda: ms.MaskDiffusion(2, 3, SIZE, 0.7, **SMALL),
@@ -60,11 +64,11 @@ METHODS = {
     "diffusion_features": diffusion_features,
     "simclr": simclr,
 }
-SIZES = {"swin": 64}  # pixels, where SIZE is too few
+SIZES = {"swin": 64}  # pixels, where SIZE is too small
 
 
 def data(name: str) -> dict[str, torch.Tensor]:
-    """What a batch of METHODS[name] is made of: ROWS images with labels, their latents, classes and subjects."""
+    """Training data for METHODS[name]: ROWS images with labels, or their latents, classes, subjects."""
     generator, size = torch.Generator().manual_seed(0), SIZES.get(name, SIZE)
     images = torch.rand(ROWS, 2, size, size, generator=generator) * 2 - 1
     tensors = {"images": images, "labels": (images[:, 0] > 0).to(torch.uint8) + (images[:, 1] > 0.5)}
@@ -79,8 +83,8 @@ def data(name: str) -> dict[str, torch.Tensor]:
     return tensors | more | ({"subjects": torch.arange(ROWS) // 2} if name == "simclr" else {})
 
 
-def in_use(method, tensors: dict) -> list[torch.Tensor]:
-    """What the method returns where it is used, from tensors on the CPU."""
+def in_use(method: Method, tensors: dict) -> list[torch.Tensor]:
+    """What the method returns in use (samples, predictions, embeddings, ...), from tensors on the CPU."""
     found = []
     if hasattr(method, "translate"):
         given = (tensors["a"], "b") if "a" in tensors else (tensors["labels"], 0)
@@ -106,12 +110,12 @@ def in_use(method, tensors: dict) -> list[torch.Tensor]:
 
 
 def all_names() -> set[str]:
-    """The names of all methods that the library's modules define, whether METHODS has them or not."""
+    """The names of all methods that the library's modules define, also of those that METHODS lacks."""
     for module in pkgutil.walk_packages(ms.__path__, f"{ms.__name__}."):
         if module.name.split(".")[1] == "models":
             importlib.import_module(module.name)
 
-    def below(cls):
+    def below(cls: type) -> Iterator[type]:
         for sub in cls.__subclasses__():
             yield sub
             yield from below(sub)
@@ -124,13 +128,13 @@ LINEAR = (torch.ops.aten.addmm.default,)
 
 
 class Kinds(TorchDispatchMode):
-    """Counts convolutions and linear layers by the precision in which they are really computed."""
+    """Counts convolutions and linear layers by the precision in which they are computed."""
 
     def __init__(self):
         self.found = Counter()
         super().__init__()
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, operation: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         for kind, operations in (("convolution", CONVOLUTIONS), ("linear", LINEAR)):
             if operation in operations:
                 self.found[kind, args[-2 if kind == "linear" else 0].dtype] += 1

@@ -1,11 +1,11 @@
-"""How fast is `fit`? The same network and images in four loops, blocks of steps in turn, one run.
+"""Speed of `fit`: the same network and images in four loops, which run blocks of steps in turn.
 
 usage: python benchmarks/training_loop.py [--size 32] [--batch 16] [--steps 40] [--rounds 9] [--out FILE]
 
 All of them compute in the same precision: bf16 on a GPU that has it, float32 elsewhere.
 
-floor      forward, backward, fused AdamW on batches that lie ready: what the machine can do
-fit        this project's loop: average of the weights, clipped gradients, finite check, statistics
+floor      forward, backward, fused AdamW on one batch that is on the device: the limit of the machine
+fit        this project's loop: weight average, clipped gradients, check for finite losses, statistics
 diffusers  in the style of its unconditional example: DataLoader, EMAModel, plain AdamW, `.item()` at every step
 MONAI      in the style of its 2-D DDPM tutorial: CacheDataset with RandAffined, DataLoader, Adam, `.item()` again
 """
@@ -18,14 +18,17 @@ import io
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
 from monai.data import CacheDataset
 from monai.networks.schedulers import DDPMScheduler as MonaiScheduler
 from monai.transforms import RandAffined
+from torch import Tensor
 from torch.nn import functional as F
 
 import medsynth_lib as ms
@@ -41,7 +44,7 @@ def model(size: int) -> ms.DDPM:
     return ms.DDPM(1, 0, size, patch=1, widths=WIDTHS, layers=2, prediction_type="epsilon").to(make_fabric().device)
 
 
-def noise_loss(net, schedule, x, precision, timesteps=TIMESTEPS):
+def noise_loss(net: Callable, schedule: Any, x: Tensor, precision: str, timesteps: int = TIMESTEPS) -> Tensor:
     noise = torch.randn_like(x)
     t = torch.randint(0, timesteps, (len(x),), device=x.device)
     with autocast(x.device, precision):
@@ -49,13 +52,13 @@ def noise_loss(net, schedule, x, precision, timesteps=TIMESTEPS):
 
 
 class Floor:
-    def __init__(self, pictures, batch):
-        self.ddpm, self.schedule = model(pictures.shape[-1]), noise_schedule()
+    def __init__(self, images: Tensor, batch: int):
+        self.ddpm, self.schedule = model(images.shape[-1]), noise_schedule()
         self.precision = precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.AdamW(self.ddpm.predictor.parameters(), lr=1e-4, fused=True)
-        self.batch = pictures[:batch].to(self.ddpm.device)
+        self.batch = images[:batch].to(self.ddpm.device)
 
-    def run(self, steps):
+    def run(self, steps: int) -> None:
         for _ in range(steps):
             self.optimiser.zero_grad()
             noise_loss(self.ddpm.predictor, self.schedule, self.batch, self.precision).backward()
@@ -63,28 +66,28 @@ class Floor:
 
 
 class Fit:
-    def __init__(self, pictures, batch):
-        self.ddpm, self.batch = model(pictures.shape[-1]), batch
-        empty = torch.zeros(len(pictures), *pictures.shape[2:], dtype=torch.uint8)
-        self.tensors = {"images": pictures, "labels": empty}
+    def __init__(self, images: Tensor, batch: int):
+        self.ddpm, self.batch = model(images.shape[-1]), batch
+        empty = torch.zeros(len(images), *images.shape[2:], dtype=torch.uint8)
+        self.tensors = {"images": images, "labels": empty}
 
-    def run(self, steps):
-        """Seconds as `fit` counts them: without reading data, hashing it and writing the weights once at the end."""
+    def run(self, steps: int) -> float:
+        """Seconds as `fit` counts them: without reading and hashing data, and writing the weights at the end."""
         budget = {"images": steps * self.batch, "batch_size": self.batch, "ema_images": 1_000, "seed": 0, "force": True}
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             return ms.fit(self.ddpm, self.tensors, Path(folder), **budget)["seconds"]
 
 
 class Diffusers:
-    def __init__(self, pictures, batch):
-        self.ddpm, self.schedule = model(pictures.shape[-1]), noise_schedule()
+    def __init__(self, images: Tensor, batch: int):
+        self.ddpm, self.schedule = model(images.shape[-1]), noise_schedule()
         self.net, self.precision = self.ddpm.predictor.unet, precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
         self.ema = EMAModel(self.net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-        data = [{"input": picture} for picture in pictures]
+        data = [{"input": image} for image in images]
         self.loader = torch.utils.data.DataLoader(data, batch_size=batch, shuffle=True, drop_last=True)
 
-    def run(self, steps):
+    def run(self, steps: int) -> None:
         done, net = 0, lambda x, t: self.net(x, t).sample
         while done < steps:
             for batch in self.loader:
@@ -101,8 +104,8 @@ class Diffusers:
 
 
 class Monai:
-    def __init__(self, pictures, batch):
-        self.ddpm, self.schedule = model(pictures.shape[-1]), MonaiScheduler(num_train_timesteps=TIMESTEPS)
+    def __init__(self, images: Tensor, batch: int):
+        self.ddpm, self.schedule = model(images.shape[-1]), MonaiScheduler(num_train_timesteps=TIMESTEPS)
         self.net, self.precision = self.ddpm.predictor.unet, precision_of(make_fabric(), self.ddpm)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=2.5e-5)
         turn = RandAffined(
@@ -113,16 +116,16 @@ class Monai:
             padding_mode="zeros",
             prob=0.5,
         )
-        data = CacheDataset([{"image": picture} for picture in pictures], transform=turn, progress=False)
+        data = CacheDataset([{"image": image} for image in images], transform=turn, progress=False)
         self.loader = torch.utils.data.DataLoader(data, batch_size=batch, shuffle=True, drop_last=True)
 
-    def run(self, steps):
+    def run(self, steps: int) -> None:
         done, total, net = 0, 0.0, lambda x, t: self.net(x, t).sample
         while done < steps:
             for batch in self.loader:
                 self.optimiser.zero_grad(set_to_none=True)
-                pictures = batch["image"].as_tensor().to(self.ddpm.device)
-                loss = noise_loss(net, self.schedule, pictures, self.precision)
+                images = batch["image"].as_tensor().to(self.ddpm.device)
+                loss = noise_loss(net, self.schedule, images, self.precision)
                 loss.backward()
                 self.optimiser.step()
                 total += loss.item()
@@ -134,9 +137,9 @@ class Monai:
 def measure(size: int, batch: int, steps: int, rounds: int) -> dict:
     """{"images_per_second": {loop: median over rounds}, "of_floor": {loop: median of ratios within a round}, ...}."""
     torch.manual_seed(0)
-    pictures = torch.rand(16 * batch, 1, size, size) * 2 - 1
+    images = torch.rand(16 * batch, 1, size, size) * 2 - 1
     loops = {
-        name: cls(pictures, batch)
+        name: cls(images, batch)
         for name, cls in (("floor", Floor), ("fit", Fit), ("diffusers", Diffusers), ("MONAI", Monai))
     }
     for loop in loops.values():

@@ -87,7 +87,7 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     assert done.returncode == 0, done.stdout[-4000:]
     assert all(path.stat().st_mtime == then for path, then in made.items()), "what was finished is kept"
     assert missing and all(f"[{folder_name(job.arm)} {job.k}] " in done.stdout for job in missing)
-    assert "are missing and made now" not in done.stdout
+    assert "are missing and will be run now" not in done.stdout
     assert len(list(folder.glob("arms/*/*/*/metrics.json"))) == len(planned)
     assert "ratio synthetic/real" in done.stdout and str(folder / "report.html") in done.stdout
 
@@ -175,7 +175,7 @@ def test_a_notebook_that_ends_with_the_same_samples_trains_no_arm_again(house):
     done = run(house)
     assert done.returncode == 0, done.stdout[-4000:]
     assert done.stdout.count("is there already, made from the same slices by the same code") > 2
-    assert results(house, "arms/*/*/*") == arms and "are missing and made now" not in done.stdout
+    assert results(house, "arms/*/*/*") == arms and "are missing and will be run now" not in done.stdout
     changed = {path.parent.name for path, content in results(house, "*").items() if content != before[path]}
     assert changed == {"05_ddpm", "06_segmentation", "07_evaluation"}
     assert jobs_planned(house) == set()

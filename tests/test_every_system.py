@@ -122,7 +122,7 @@ def test_windows_takes_every_folder_name_of_a_run(tmp_path):
     paths = [*NOTEBOOKS, registry.key(f"brats:{odd}"), registry.key(f"folder:{odd}"), registry.key("phantom")]
     for name, settings in PROFILES.items():
         known = names("generator")
-        paths += [name, *(case.path for case in memorization_plan.cases(settings.memory))]
+        paths += [name, *(case.path for case in memorization_plan.cases(settings.memorization))]
         paths += [job.path for job in segmentation_plan.jobs(settings.segmentation, known, names("segmenter"))]
     assert len(paths) > 100 and not [path for path in paths if REFUSED.search(path)]
     assert REFUSED.search("brats:x") and REFUSED.search("a./b") and not REFUSED.search("arms/unet/real_+_edm/0")

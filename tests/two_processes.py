@@ -59,10 +59,10 @@ class OwnRows(TorchFunctionMode):
 
 def watch(method):
     """A monitor that samples where a method can, and likes the third look best."""
-    watch.looks += 1
+    watch.evaluations += 1
     if hasattr(method, "sample") and method.name not in ("mask_diffusion",):
         method.sample(2, 0)
-    return {"distance": abs(watch.looks - 3)}
+    return {"distance": abs(watch.evaluations - 3)}
 
 
 def main(folder: str, processes: str, *names: str) -> None:
@@ -72,7 +72,7 @@ def main(folder: str, processes: str, *names: str) -> None:
     training.step_seed = lambda seed, step, rank: step_seed(seed, step)
     for name in names:
         for how, monitor in (("", None), ("-watched", watch))[: fabric.world_size]:
-            watch.looks = 0
+            watch.evaluations = 0
             out = Path(folder) / (name + how)
             torch.manual_seed(fabric.global_rank)  # the first process's weights are everybody's
             method = METHODS[name]()

@@ -1,1 +1,1 @@
-"""The training loop and what it stands on: torch, Lightning Fabric and safetensors, nothing of the rest of medsynth."""
+"""The training loop and its helpers, on torch, Lightning Fabric and safetensors, without other parts of medsynth."""

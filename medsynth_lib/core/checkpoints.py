@@ -1,11 +1,13 @@
-"""Files that training leaves: the resume state (torch, own tensors only) and published weights (safetensors)."""
+"""Files that training writes: the resume state (torch, no pickled code) and the published weights (safetensors)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read: file, reason and fix in one sentence."""
+    """A checkpoint cannot be written or read; the message names the file, the reason and the fix."""
 
 
-def write_atomically(path: Path, write) -> None:
-    """Call `write(temporary path)`, then rename: the file at `path` is the old one or the new one, never half.
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call `write(temporary path)`, then rename: the file at `path` is the old or the new one, never incomplete.
 
     Raises CheckpointError when the disk is full or the folder cannot be written.
     """
@@ -43,12 +45,12 @@ def file_hash(path: Path) -> str:
 
 
 def write_json(path: Path, record: dict) -> None:
-    """Write `record` as JSON, whole or not at all."""
+    """Write `record` as JSON, atomically."""
     write_atomically(path, lambda part: part.write_text(json.dumps(record, indent=1), encoding="utf-8"))
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays as a compressed .npz, whole or not at all."""
+    """Write arrays as a compressed .npz, atomically."""
 
     def write(part: Path) -> None:
         with open(part, "wb") as file:
@@ -62,7 +64,7 @@ def save_state(path: Path, state: dict) -> None:
     write_atomically(path, lambda part: torch.save(state, part))
 
 
-def load_state(path: Path, device="cpu") -> dict:
+def load_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """Read a resume state; CheckpointError when the file is damaged."""
     try:
         return torch.load(path, map_location=device, weights_only=True)
@@ -72,7 +74,7 @@ def load_state(path: Path, device="cpu") -> dict:
 
 
 def save_weights(folder: Path, tensors: dict[str, torch.Tensor], config: dict) -> None:
-    """Publish `weights.safetensors` and, last, `config.json` (what was trained, how, and for how long)."""
+    """Write `weights.safetensors`, then `config.json` (what was trained, how, and for how long)."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_atomically(Path(folder) / "weights.safetensors", lambda part: save_file(tensors, part))
     write_json(Path(folder) / "config.json", config)

@@ -1,7 +1,7 @@
-"""Where training runs and what makes it fast there: device, precision, and batches that wait on the device.
+"""Device, precision and speed settings of a training, and the batches on its device.
 
-`MEDSYNTH_SPEED` lists what is switched on, in place of DEFAULT: MEDSYNTH_SPEED="bf16 tf32 benchmark compile", or "" for
-none. Nothing in it does anything on a CPU but "bf16", when a Fabric with precision "bf16-mixed" is given.
+`MEDSYNTH_SPEED` lists the settings in use, in place of DEFAULT: MEDSYNTH_SPEED="bf16 tf32 benchmark compile", or "" for
+none. None of them has an effect on a CPU; for bf16 there, pass a Fabric with precision "bf16-mixed".
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .method import Method
 from .processes import strategy
 from .seeding import batch_indices
 
-# What `make gpu-check` measured on a GPU decides what is on by default; see results/gpu.
+# The defaults follow the measurements of `make gpu-check`; see results/gpu.
 KNOWN = {
     "bf16": "convolutions and matrix products in bfloat16",
-    "tf32": "those that stay in float32 with the tensor cores' shorter mantissa, while training",
+    "tf32": "in training, those that stay in float32 use the tensor cores' TF32 format, with a shorter mantissa",
     "benchmark": "cuDNN tries its algorithms for every shape once and keeps the fastest",
-    "channels_last": "channels beside each other in memory (EDM at 128 px on an H200: 812 images/s, 1,190 without)",
+    "channels_last": "channels-last memory layout (EDM at 128 px on an H200: 812 images/s, 1,190 without)",
     "compile": "torch.compile with CUDA graphs for the networks in `Method.compiled`; the first steps take a minute",
 }
 DEFAULT = ("bf16", "tf32", "benchmark")
@@ -31,7 +31,7 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def switched_on() -> tuple[str, ...]:
-    """The words of MEDSYNTH_SPEED, or DEFAULT; ValueError for one that is not known."""
+    """The settings that MEDSYNTH_SPEED names, or DEFAULT; ValueError for an unknown one."""
     words = tuple(os.environ["MEDSYNTH_SPEED"].split()) if "MEDSYNTH_SPEED" in os.environ else DEFAULT
     for word in words:
         if word not in KNOWN:
@@ -40,9 +40,9 @@ def switched_on() -> tuple[str, ...]:
 
 
 def make_fabric(device: str = "auto") -> Fabric:
-    """Fabric on one GPU, with bf16 where it computes in it, else on the CPU; under `fabric run` on all it launched.
+    """Fabric on one GPU if there is one, else on the CPU; under `fabric run`, on all devices it launched.
 
-    bf16 that is only emulated (T4, V100) would be slower than fp32 and is not used.
+    bf16 is used only on GPUs that support it natively: emulated (T4, V100), it is slower than fp32.
     """
     on_gpu = device != "cpu" and torch.cuda.is_available()
     bf16 = on_gpu and "bf16" in switched_on() and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -53,26 +53,26 @@ def make_fabric(device: str = "auto") -> Fabric:
         strategy=strategy() if launched else "auto",
         precision="bf16-mixed" if bf16 else "32-true",
     )
-    if not launched:  # `fabric run` has done it
+    if not launched:  # `fabric run` has done so already
         fabric.launch()
     return fabric
 
 
 def precision_of(fabric: Fabric, method: Method) -> str:
-    """ "bf16-mixed" or "32-true": what `method` trains in. ValueError for a Fabric of another precision."""
+    """The precision in which `method` trains, "bf16-mixed" or "32-true"; ValueError if Fabric has another one."""
     asked = str(fabric._precision.precision)
     if asked not in PRECISIONS:
         raise ValueError(f"precision {asked!r} is not supported; give Fabric one of {', '.join(PRECISIONS)}.")
     return asked if method.bf16 else "32-true"
 
 
-def autocast(device: torch.device, precision: str):
-    """The context of a training step. Weights are cast anew at each use: an optimiser may step within it."""
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context of a training step. Cast weights are not cached, because optimisers step within it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed", cache_enabled=False)
 
 
 def lay_out(method: Method, device: torch.device) -> None:
-    """Put the weights in memory as the switches say, before optimisers and averages hold on to them."""
+    """Set the memory layout of the weights, before optimisers and averages refer to them."""
     if device.type == "cuda" and "channels_last" in switched_on():
         for net in method.modules().values():
             net.to(memory_format=torch.channels_last)
@@ -80,9 +80,9 @@ def lay_out(method: Method, device: torch.device) -> None:
 
 @contextmanager
 def fast_training(method: Method, device: torch.device) -> Iterator[Callable[[], None]]:
-    """Everything that is switched on besides bf16, for as long as the context lasts: outside, float32 is exact.
+    """Context in which all settings in use except bf16 apply; outside it, float32 is exact.
 
-    Gives a function that must be called at the start of every step, for the CUDA graphs of compiled networks.
+    Yields a function to call at the start of every step, which the CUDA graphs of compiled networks need.
     """
     words = switched_on() if device.type == "cuda" else ()
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
@@ -97,7 +97,7 @@ def fast_training(method: Method, device: torch.device) -> Iterator[Callable[[],
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.benchmark = before[1]
         for net in compiled:
-            net._compiled_call_impl = None  # torch has no public way back
+            net._compiled_call_impl = None  # torch has no public way to undo `compile`
 
 
 def compiled_networks(method: Method) -> list[nn.Module]:
@@ -110,7 +110,7 @@ def compiled_networks(method: Method) -> list[nn.Module]:
 
 
 def data_home(tensors: dict[str, Tensor], device: torch.device) -> torch.device:
-    """Where the data wait: on a GPU if they take at most half of its free memory, else on the host, batch by batch."""
+    """Where the data are stored: on `device` if they fit (on a GPU: into half of its free memory), else on the host."""
     needed = sum(value.nbytes for value in tensors.values())
     fits = device.type != "cuda" or 2 * needed <= torch.cuda.mem_get_info(device)[0]
     return device if fits else torch.device("cpu")
@@ -119,8 +119,8 @@ def data_home(tensors: dict[str, Tensor], device: torch.device) -> torch.device:
 class Batches:
     """Batches of `tensors` on the device: this process's share of each, in seeded permutations of all rows.
 
-    Where the data wait on the host, the next batch is copied from pinned memory while the device still works on the
-    present one: ask for it by `prepare`.
+    If the data are stored on the host, `prepare` copies the next batch from pinned memory while the device still works
+    on the current one.
     """
 
     def __init__(self, tensors: dict[str, Tensor], fabric: Fabric, seed: int):
@@ -132,12 +132,12 @@ class Batches:
         self.ready: tuple[tuple[int, int], dict[str, Tensor]] | None = None
 
     def take(self, first: int, count: int) -> dict[str, Tensor]:
-        """The batch of `count` rows over all processes that follow the first `first` ones."""
+        """This process's share of the `count` rows that follow the first `first` ones."""
         asked, self.ready = self.ready, None
         return asked[1] if asked and asked[0] == (first, count) else self._gather(first, count)
 
     def prepare(self, first: int, count: int) -> None:
-        """Begin to copy a batch that `take` will be asked for next; on the device already, there is nothing to do."""
+        """Start copying the batch that `take` will return next; nothing to do if the data are on the device."""
         if self.home != self.device and count:
             self.ready = ((first, count), self._gather(first, count))
 

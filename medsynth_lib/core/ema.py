@@ -1,11 +1,11 @@
-"""Exponential moving average of network weights: the weights that are sampled from and published."""
+"""Exponential moving average of network weights, used for sampling and published."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-RAMP = 0.05  # of the images seen
+RAMP = 0.05  # share of the images seen
 
 
 class EMA:
@@ -20,11 +20,12 @@ class EMA:
         self.live = {f"{n}.{k}": v for n, net in networks.items() for k, v in net.state_dict(keep_vars=True).items()}
         self.live = {k: v for k, v in self.live.items() if v.is_floating_point()}
         self.average = {k: v.detach().float().clone() for k, v in self.live.items()}
-        self._live = [v.detach() for v in self.live.values()]  # the same memory, listed once
+        self._live = [v.detach() for v in self.live.values()]  # shares the memory of the weights
         self._average = list(self.average.values())
 
     @torch.no_grad()
     def update(self, images_seen: int, batch_size: int) -> None:
+        """Update the averages after a step on `batch_size` images, `images_seen` in total."""
         half_life = max(min(self.half_life, self.ramp * images_seen), 1e-8)
         decay = 0.5 ** (batch_size / half_life)
         torch._foreach_lerp_(self._average, [v.float() for v in self._live], 1 - decay)

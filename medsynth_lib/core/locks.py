@@ -1,7 +1,7 @@
-"""One process at a time in a folder: after `kill -9` of Snakemake alone its jobs still run, and must end first.
+"""Locks that let one process at a time work in a folder: jobs of a Snakemake that was killed may still be running.
 
-The system frees a lock when its holder ends, however it ends. The holder's id stands in a file beside the lock's own,
-which Windows lets nobody read meanwhile.
+The system releases a lock when its holder ends, for whatever reason. The holder's process id is in a second file,
+because Windows lets no other process read a locked one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LOCK = ".lock"
 
 
 class Taken(RuntimeError):
-    """Another process holds the lock; the text names it."""
+    """Another process holds the lock; the message names it."""
 
 
 @contextmanager
 def lock(path: Path, waiting: str | None = None) -> Iterator[None]:
-    """Hold the lock file `path`. Held elsewhere, wait and print `waiting` ("{holder}" in it is who), or raise Taken.
+    """Context that holds the lock file `path`; while another process holds it, wait or raise Taken.
 
-    waiting   None: do not wait; "": wait without a word
+    waiting   text to print before waiting, with "{holder}" for the process; "": wait silently; None: raise Taken
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     held, note = FileLock(path), path.with_name(f"{path.name}.pid")
@@ -44,7 +44,7 @@ def lock(path: Path, waiting: str | None = None) -> Iterator[None]:
 
 
 def own_turn(folder: Path, name: str) -> AbstractContextManager[None]:
-    """Hold the lock of `folder`, or wait (and say so, with the name of the work) until its holder has ended."""
+    """Context that holds the lock of `folder`; while another process holds it, print that `name` runs, and wait."""
     name = name.replace("{", "{{").replace("}", "}}")
     return lock(folder / LOCK, f"{{holder}} of an earlier call still runs {name}; waiting for it to end")
 

@@ -1,25 +1,26 @@
-"""What the training loop needs of a method: its networks, its loss and its step."""
+"""The interface between a method and the training loop: networks, loss and step."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-BATCH = 64  # images that go through a network at once in use
+BATCH = 64  # images per batch outside training
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the sentence names the step, the loss and what to try."""
+    """Training cannot continue; the message names the reason and the fix."""
 
 
-def full_precision(like: Tensor):
-    """A context in which nothing on the device of `like` is computed in bfloat16, whatever the training's precision."""
+def full_precision(like: Tensor) -> torch.autocast:
+    """Context in which nothing on the device of `like` is computed in bfloat16, whatever the training's precision."""
     return torch.autocast(like.device.type, enabled=False)
 
 
@@ -27,7 +28,7 @@ def full_precision(like: Tensor):
 class Config:
     """The arguments of a method, each with its default: a frozen dataclass per method, written into its record.
 
-    Lists, as JSON gives them back, become tuples. `check` may refuse values that do not go together (ValueError).
+    Lists (from JSON) become tuples. `check` may raise ValueError for values that are invalid or incompatible.
     """
 
     def __post_init__(self) -> None:
@@ -37,22 +38,22 @@ class Config:
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError, in one sentence, for values that cannot work."""
+        """Raise ValueError for invalid or incompatible values."""
 
 
 class Method(ABC):
-    """What `fit` needs of a method. Subclasses write `Config`, `build`, `optimisers` and `step`.
+    """Base class of all methods. Subclasses define `Config`, `build`, `optimisers` and `step`.
 
     A method is made with the fields of its `Config`, which are also its attributes: `VAE(1, 4, 64, width=8).width`.
-    What it returns in use (`sample`, `predict`, `latents`, `decode`, `translate`, ...) lies on the CPU, whatever
-    device its networks are on, and is made in batches.
+    Outside training (`sample`, `predict`, `latents`, `decode`, `translate`, ...) it works in batches and returns
+    tensors on the CPU, whatever the device of its networks.
 
     name         lower-case name used in files and reports
     networks     names of the attributes that are trained
     averaged     those of them whose moving average is published (default: all)
-    bf16         whether it may train with convolutions and matrix products in bfloat16 (False where that hurts)
-    compiled     modules that torch.compile may take, such as "denoiser.net": none whose gradient has a gradient
-    global_step  steps done so far, set by `fit`: for what happens every k-th step (lazy regularisation)
+    bf16         whether convolutions and matrix products may be in bfloat16 in training (False if results suffer)
+    compiled     modules that torch.compile may compile, such as "denoiser.net"; none that need second derivatives
+    global_step  steps done so far, set by `fit`, for work in every k-th step (lazy regularisation)
     """
 
     Config: type[Config] = Config
@@ -63,19 +64,19 @@ class Method(ABC):
     bf16 = True
     global_step = 0
 
-    def __init_subclass__(cls, **more) -> None:
+    def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if "__init__" not in vars(cls):
             cls.__signature__ = inspect.signature(cls.Config)  # what editors and notebooks show
 
-    def __init__(self, *arguments, **named):
+    def __init__(self, *arguments: Any, **named: Any):
         self.config = self.Config(*arguments, **named)
         vars(self).update(vars(self.config))
         self.build()
 
     @abstractmethod
     def build(self) -> None:
-        """Make the networks, from the fields of the config."""
+        """Make the networks from the fields of the config."""
 
     def arguments(self) -> dict:
         """The config as plain values: `type(self)(**arguments)` builds the same networks."""
@@ -89,7 +90,7 @@ class Method(ABC):
     def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         """Loss, backward and optimiser step(s) on one batch; returns scalar loss tensors by name (no `.item()`).
 
-        `fraction` in [0, 1) is the share of the training that is done (for warm-ups).
+        `fraction` in [0, 1) is the share of the training done so far (for warm-ups).
         """
 
     def lr_lambda(self, fraction: float) -> float:
@@ -97,11 +98,11 @@ class Method(ABC):
         return 1.0
 
     def batch_size(self, base: int, seen: int, total: int) -> int:
-        """Images in the next step, where `base` is what `fit` was asked for (ProGAN: more at low resolution)."""
+        """Images in the next step; `base` is the batch size given to `fit` (ProGAN: more at low resolution)."""
         return base
 
     def publishable(self) -> bool:
-        """Whether the networks as they are may be kept as the result (ProGAN: not before they are full grown)."""
+        """Whether the current networks may be published (ProGAN: only when fully grown)."""
         return True
 
     def backward(self, loss: Tensor) -> None:
@@ -113,8 +114,8 @@ class Method(ABC):
         return value
 
     @contextmanager
-    def frozen(self, net: nn.Module):
-        """Gradients pass through `net` to its input, but its own weights get none: D in the step of G."""
+    def frozen(self, net: nn.Module) -> Iterator[None]:
+        """Context in which gradients pass through `net` to its input but not to its weights: D in the step of G."""
         net.requires_grad_(False)
         try:
             yield
@@ -122,10 +123,10 @@ class Method(ABC):
             net.requires_grad_(True)
 
     @torch.no_grad()
-    def in_batches(self, function: Callable, *tensors: Tensor, batch_size: int = BATCH):
-        """`function` of equal rows of the tensors, a batch at a time on the device; results [N, ...] on the CPU.
+    def in_batches(self, function: Callable, *tensors: Tensor, batch_size: int = BATCH) -> Tensor | tuple[Tensor, ...]:
+        """Apply `function` to the tensors [N, ...] batch by batch on the device; results [N, ...] on the CPU.
 
-        `function` returns a tensor or a tuple of tensors. So memory on the device does not grow with N.
+        `function` returns a tensor or a tuple of tensors. Memory on the device does not grow with N.
         """
         parts = []
         for rows in zip(*(tensor.split(batch_size) for tensor in tensors), strict=True):
@@ -139,7 +140,7 @@ class Method(ABC):
         return {name: getattr(self, name) for name in self.networks}
 
     def untrained(self) -> list[nn.Module]:
-        """Networks that the method uses and does not train: a first stage, a model whose features are read."""
+        """Networks that the method uses but does not train, such as a first stage or a feature extractor."""
         return []
 
     def parameters(self) -> int:
@@ -159,7 +160,7 @@ class Method(ABC):
         return {f"{n}.{k}": v for n, net in self.modules().items() for k, v in net.state_dict().items()}
 
     def load(self, weights: dict[str, Tensor]) -> Method:
-        """Load `weights()` of a like method; raises TrainingError when names or shapes differ."""
+        """Load the `weights()` of a method with the same config; TrainingError when names or shapes differ."""
         for name, net in self.modules().items():
             mine = {k[len(name) + 1 :]: v for k, v in weights.items() if k.startswith(name + ".")}
             try:
@@ -167,6 +168,6 @@ class Method(ABC):
             except RuntimeError as error:
                 reason = str(error).splitlines()[-1].strip()
                 raise TrainingError(
-                    f"the weights do not fit {self.name}'s {name} ({reason}); build it from the config beside them."
+                    f"the weights do not fit {self.name}'s {name} ({reason}); build it from their config.json."
                 ) from error
         return self

@@ -19,14 +19,14 @@ def adamw(*nets: nn.Module, lr: float, weight_decay: float = 1e-2) -> torch.opti
 
 
 def cosine(fraction: float) -> float:
-    """Factor on the learning rate: from 1 to 0 as half a wave, at `fraction` in [0, 1] of the training."""
+    """Factor on the learning rate: cosine decay from 1 to 0, at `fraction` in [0, 1] of the training."""
     return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def warm_up(fraction: float, share: float = 0.02) -> float:
-    """Factor on the learning rate in the first steps, when Adam's second moments are still guesses: 0 to 1.
+    """Factor on the learning rate: from near 0 to 1 over the first `share` of the training.
 
-    It reaches 1 after `share` of the training.
+    Adam's second moments are still inaccurate in the first steps.
     """
     return min(1.0, (fraction + 1e-3) / share)
 

@@ -1,4 +1,4 @@
-"""Independent trainings side by side: small batches gain nothing from a second thread, two processes do."""
+"""Independent trainings in parallel processes: on small batches, a second process helps more than a second thread."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from joblib import Parallel, delayed, parallel_config
 
 
 def side_by_side(jobs: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What each of these functions without arguments returns, by name.
+    """Run functions without arguments in parallel; returns their results by name.
 
-    On a CPU as many processes as torch may use threads here, with one thread each; a GPU takes one after another.
-    Functions and results are copied from process to process: a job returns what it makes, or writes it to files.
-    The first error of a job is raised again here.
+    On a CPU there are as many processes as torch has threads here, with one thread each; on a GPU, one job runs after
+    another. Functions and results are copied between processes: a job must return its results or write them to files.
+    The first error of a job is raised again.
     """
     workers = 1 if torch.cuda.is_available() else min(torch.get_num_threads(), len(jobs))
     if workers < 2:
@@ -32,22 +32,22 @@ def side_by_side(jobs: dict[str, Callable[[], Any]]) -> dict[str, Any]:
         return dict(zip(jobs, Parallel(n_jobs=workers, max_nbytes=None)(calls), strict=True))
 
 
-def completed(planned: Iterable, look: Callable, work: Callable) -> dict:
-    """{job: what `look(job)` finds}; where that is None, `work(job)` is done first, side by side. Jobs have a `path`.
+def completed(planned: Iterable, find: Callable, work: Callable) -> dict:
+    """{job: result of `look(job)`}; where there is none, `work(job)` is run first, in parallel. Jobs have a `path`.
 
-    work   job -> a function without arguments that leaves behind what `look` reads
+    work   job -> a function without arguments that writes what `look` reads
     """
     planned = list(planned)
-    found = {job: look(job) for job in planned}
+    found = {job: find(job) for job in planned}
     missing = {job.path: work(job) for job in planned if not found[job]}
     if missing:
-        print(f"{len(missing)} of {len(planned)} trainings are missing and made now")
+        print(f"{len(missing)} of {len(planned)} trainings are missing and will be run now")
         side_by_side(missing)
-    return {job: found[job] or look(job) for job in planned}
+    return {job: found[job] or find(job) for job in planned}
 
 
 def _in_a_process(name: str, job: Callable[[], Any], parent: int, exact: bool) -> Any:
-    """Run the job, its name before every line it prints; end at once when the parent does (`kill -9`)."""
+    """Run the job with its name before every line it prints; exit as soon as the parent process ends (`kill -9`)."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.use_deterministic_algorithms(exact, warn_only=True)
     with contextlib.redirect_stdout(NamedLines(name, sys.stdout)):
@@ -55,9 +55,9 @@ def _in_a_process(name: str, job: Callable[[], Any], parent: int, exact: bool) -
 
 
 def _end_with(parent: int) -> None:
-    """Without this an orphan would go on and write into the folder of the training that is started next.
+    """Exit when process `parent` ends: an orphan would write into the folder of the next training.
 
-    psutil knows a process by its id and its start, on every system; an id alone may belong to another one by now.
+    psutil identifies a process by its id and start time; an id alone may have been reused.
     """
     with contextlib.suppress(psutil.NoSuchProcess):
         watched = psutil.Process(parent)

@@ -1,4 +1,4 @@
-"""Progress that reads well in a live notebook (one bar) and in a log file (one line now and then)."""
+"""Progress display: a bar in a live notebook or terminal, a line now and then in a log file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def is_live() -> bool:
-    """True where somebody watches: a terminal or a notebook kernel, unless MEDSYNTH_HEADLESS is set."""
+    """Whether output goes to a terminal or a notebook kernel, and MEDSYNTH_HEADLESS is not set."""
     return not os.environ.get("MEDSYNTH_HEADLESS") and ("ipykernel" in sys.modules or sys.stderr.isatty())
 
 
@@ -36,7 +36,7 @@ class Progress:
             self.bar = tqdm(desc=name, total=total, initial=initial, unit=" " + unit, file=sys.stdout, mininterval=0.5)
 
     def update(self, done: int, note: str = "") -> None:
-        """`done` units are finished now; `note` is shown beside (losses, for instance)."""
+        """Set the number of finished units; `note` (such as losses) is shown beside it."""
         self.done = done
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
@@ -46,6 +46,7 @@ class Progress:
             print(f"{self.line()}{' | ' + note if note else ''}", flush=True)
 
     def line(self) -> str:
+        """Name, percentage, units done, units per second and time left, as one line."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         rate = max((self.done - self.initial) / seconds, 1e-9)
         left = f"{clock((self.total - self.done) / rate)} left" if self.done < self.total else f"took {clock(seconds)}"

@@ -1,6 +1,6 @@
-"""Where results come from: hashes of code, the commit, the versions of packages. Without torch: the Snakefile reads it.
+"""Provenance of results: code hashes, commit, package versions. Without torch, because the Snakefile imports it.
 
-The hashes do not change with prose: comments, layout and docstrings.
+The hashes ignore comments, layout and docstrings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "monai", "diffusers", "lightning-fabric", "nilearn", "numpy
 
 
 def without_prose(source: str) -> str:
-    """The code of a Python text as its syntax tree: comments, layout and docstrings leave no trace."""
+    """Syntax tree of a Python source, without comments, layout and docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -32,18 +32,18 @@ def without_prose(source: str) -> str:
     return ast.dump(tree)
 
 
-def fingerprint(sources: list[str]) -> str:
-    """16 hex digits that change when the code of one of the texts does."""
+def sources_hash(sources: list[str]) -> str:
+    """Hash (16 hex digits) of the code of several sources."""
     return hashlib.sha256("\n".join(map(without_prose, sources)).encode()).hexdigest()[:16]
 
 
 def package_hash(part: str = "", library: Path = LIBRARY) -> str:
     """Fingerprint of the library, or of one package of it such as "data"."""
-    return fingerprint([path.read_text(encoding="utf-8") for path in sorted((library / part).rglob("*.py"))])
+    return sources_hash([path.read_text(encoding="utf-8") for path in sorted((library / part).rglob("*.py"))])
 
 
 def versions() -> dict[str, str]:
-    """Of Python, the system and the packages on which numbers depend."""
+    """Versions of Python, the system and the packages that influence results."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     return found | {name: importlib.metadata.version(name) for name in PACKAGES}
 

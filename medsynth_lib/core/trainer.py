@@ -1,10 +1,10 @@
-"""The one training loop.
+"""The training loop of all methods.
 
-A *method* (VAE, GAN, diffusion model, segmenter, ...) owns its networks, its loss and its `step`; `fit` owns the rest:
-seeded batches, the moving average, progress, the finite check, checkpoints and resume. It knows no method by name.
+A *method* (VAE, GAN, diffusion model, segmenter, ...) defines its networks, its loss and its `step`; `fit` does the
+rest: seeded batches, the moving average, progress, a check for non-finite losses, checkpoints and resuming.
 
-Why training resumes bit for bit: nothing random lives between two steps. The batch and the random state of step k are
-functions of (seed, rank, k) alone, so networks, optimisers, average and k are the whole state.
+Training resumes bit for bit because no random state is carried from step to step: batch and random state of step k
+depend only on (seed, rank, k), so networks, optimisers, averages and k are the whole state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .training_files import (
     saved_state,
     write_line,
 )
-from .training_key import code_hash, data_hash, key_of, thing_hash
+from .training_key import code_hash, data_hash, key_of, value_hash
 
 READINGS = 50  # times per training at which losses are read from the device
 EVALUATIONS = 10  # times per training at which `monitor` evaluates the averaged weights
@@ -43,25 +43,25 @@ CHECKPOINT_SECONDS = 60.0
 
 def fit(
     method: Method,
-    tensors: dict[str, Tensor],  # what a batch is made of: equal first dimension N, kept on the device if they fit
+    tensors: dict[str, Tensor],  # training data with equal first dimension N, kept on the device if they fit
     folder: Path,  # receives weights.safetensors, config.json, stats.jsonl and state/
     *,
-    images: int,  # images seen in all (an image counts each time it is seen)
+    images: int,  # images seen in total (an image counts each time it is seen)
     batch_size: int,  # over all processes
     seed: int,
     augment: Callable | None = None,  # function(batch) -> batch, on the device, seeded by the step
     ema_images: float | None = None,  # half-life of the weight average, in images; None = no averaging
-    other_emas: tuple[float, ...] = (),  # half-lives of further averages, written to ema-<half-life>/ to compare with
+    other_emas: tuple[float, ...] = (),  # half-lives of further averages, written to ema-<half-life>/ for comparison
     monitor: Callable | None = None,  # function(method) -> {name: number}, EVALUATIONS times
-    force: bool = False,  # train anew although a finished model lies in the folder
+    force: bool = False,  # train again even if the folder holds a finished model
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     fabric: Fabric | None = None,
 ) -> dict:
     """Train `method` and return its record: images, seconds, images_per_second, parameters, losses, ...
 
     A finished model with the same configuration, data and code is loaded instead of trained; an interrupted one
-    goes on from its last checkpoint. Networks come back in eval mode with averaged weights: the last ones, or, where
-    `monitor` reports a "distance" (to validation subjects, never test), those with the smallest.
+    resumes from its last checkpoint. Networks are returned in eval mode with averaged weights: the last ones or, if
+    `monitor` reports a "distance" (to validation subjects, never test), those with the smallest distance.
     Raises TrainingError when a loss is not finite, CheckpointError when the disk is full or a file is damaged.
     """
     folder, fabric = Path(folder), fabric or make_fabric()
@@ -74,8 +74,8 @@ def fit(
         "seed": seed,
         "ema_images": ema_images,
         "other_emas": list(other_emas),
-        "augment": thing_hash(augment),
-        "monitor": thing_hash(monitor),
+        "augment": value_hash(augment),
+        "monitor": value_hash(monitor),
         "precision": precision_of(fabric, method),
         "world_size": fabric.world_size,
         "data": data_hash(tensors),
@@ -92,9 +92,9 @@ def fit(
 
 
 class Training:
-    """One call of `fit`: what was asked for, and how far it is. Of several processes the first reads and writes files.
+    """One call of `fit`: its arguments and its progress. Only the first process reads and writes files.
 
-    step, seen, seconds   steps done, images seen, seconds spent, in earlier calls too
+    step, seen, seconds   steps done, images seen, seconds spent, including earlier calls
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Training:
 
     # ---- stages
     def finished(self, force: bool) -> dict | None:
-        """The record of a finished training like this one, its weights loaded; None where there is none."""
+        """The record of a finished training with the same key, whose weights are loaded; None if there is none."""
         found = self.processes.tell(find_finished(self.folder, self.key) if self.first and not force else None)
         if not found:
             return None
@@ -130,7 +130,7 @@ class Training:
         return record
 
     def prepare(self, tensors: dict[str, Tensor]) -> None:
-        """Networks on the device and alike in all processes; optimisers, averages, batches."""
+        """Put the networks on the device, equal in all processes; make optimisers, averages and batches."""
         method, plan = self.method, self.plan
         self.networks = method.to(self.fabric.device).modules()
         lay_out(method, self.fabric.device)
@@ -149,13 +149,13 @@ class Training:
         half_lives = [*([plan["ema_images"]] if plan["ema_images"] else []), *plan["other_emas"]]
         self.emas = {length: EMA({name: self.networks[name] for name in averaged}, length) for length in half_lives}
         self.ema = self.emas.get(plan["ema_images"])
-        for length in plan["other_emas"]:  # to compare with long ones they must be long: a share of the training
+        for length in plan["other_emas"]:  # a longer ramp, or it would shorten the half-lives to be compared
             self.emas[length].ramp = max(RAMP, length / self.total)
         self.batches = Batches(tensors, self.fabric, plan["seed"])
         self.unique_images = len(next(iter(tensors.values())))
 
     def resume(self, force: bool) -> None:
-        """Go on from the last checkpoint of this training; what another one left is removed."""
+        """Resume from the last checkpoint of this training; the state of any other training is removed."""
         state = saved_state(self.state_path, self.key, force) if self.first else None
         if state := self.processes.tell(state):
             self._restore(state)
@@ -165,7 +165,7 @@ class Training:
             print(f"{self.method.name}: resumed at {self.seen:,} of {self.total:,} images")
 
     def run(self) -> None:
-        """Train to the end. After an error, or Ctrl-C in a notebook, the networks are as they were before `fit`."""
+        """Train to the end. After an error or Ctrl-C, the networks are restored to their state before `fit`."""
         self.method.backward, self.method.mean_of_processes = self._backward, self._mean_of_processes
         self.progress = Progress(self.method.name, self.total, initial=self.seen) if self.first else None
         self.stats = open_lines(self.folder / "stats.jsonl", self.step, self.first)
@@ -179,13 +179,13 @@ class Training:
                 net.load_state_dict(self.before[name])
             raise
         finally:
-            del self.method.backward, self.method.mean_of_processes  # back to the class's own
+            del self.method.backward, self.method.mean_of_processes  # restores the class's methods
             for file in (self.progress, self.stats, self.evaluations):
                 if file:
                     file.close()
 
     def publish(self) -> dict:
-        """Averaged weights into the networks and, with the record, into the folder; the checkpoint is removed."""
+        """Put averaged weights into the networks, write them and the record to the folder, remove the checkpoint."""
         self.seconds = self._spent()
         others = {}
         for length in self.plan["other_emas"]:
@@ -205,7 +205,7 @@ class Training:
                 save_weights(self.folder / f"ema-{length:g}", weights, config | {"ema_images": length})
             save_weights(self.folder, self.method.weights(), config)
             shutil.rmtree(state, ignore_errors=True)
-        return self.processes.tell(record)  # and so all wait until it is written
+        return self.processes.tell(record)  # also makes all processes wait until it is written
 
     # ---- the loop
     def _loop(self, begin_step: Callable[[], None]) -> None:
@@ -247,13 +247,13 @@ class Training:
             save_state(self.state_path, self._state(where["seconds"]))
             self.saved = time.monotonic()
 
-    # ---- what the stages use
+    # ---- helpers
     def _batch_size(self, size: int) -> int:
         """Images in the next step, at most as many as are left."""
         return min(self.method.batch_size(size, self.seen, self.total), self.total - self.seen)
 
     def _passes(self, earlier: int, times: int) -> bool:
-        """Whether the last step passed one of `times` equal marks of the training."""
+        """Whether the last step passed one of `times` evenly spaced points of the training."""
         return earlier * times // self.total != self.seen * times // self.total
 
     def _spent(self) -> float:
@@ -309,9 +309,9 @@ class Training:
 
 
 def _read_losses(history: list[tuple[int, list[str], Tensor]], method: str, processes: Processes) -> dict[str, float]:
-    """Means of each loss over the steps since the last reading that had it; TrainingError names the first broken one.
+    """Mean of each loss over its steps since the last reading; TrainingError names the first that is not finite.
 
-    Over all processes, so that all of them stop when one of them meets a loss that is not finite.
+    Over all processes, so that all of them stop when a loss of one is not finite.
     """
     values = torch.cat([losses for _, _, losses in history])
     processes.average([values])
@@ -322,7 +322,7 @@ def _read_losses(history: list[tuple[int, list[str], Tensor]], method: str, proc
         step, name = labels[broken[0].item()]
         raise TrainingError(
             f"{method}: the loss '{name}' is {values[broken[0]].item()} at step {step}; lower the learning rate or "
-            "look at the data of that batch."
+            "check the data of that batch."
         )
     found: dict[str, list[float]] = {}
     for (_, name), value in zip(labels, values.tolist(), strict=True):

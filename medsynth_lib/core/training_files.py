@@ -1,19 +1,22 @@
-"""The files of a training: the finished model, the checkpoint, the lines of statistics, the best weights so far."""
+"""The files of a training: the finished model, the checkpoint, statistics (JSON lines), the best weights so far."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import torch
+from torch import Tensor
 
 from .checkpoints import load_state, load_weights, save_state, write_atomically
 from .ema import EMA
 from .method import Method
 
 
-def find_finished(folder: Path, key: str):
+def find_finished(folder: Path, key: str) -> tuple[dict[str, Tensor], dict] | None:
     """(weights, record) of a finished training with this key, else None."""
     if not (folder / "config.json").is_file():
         return None
@@ -22,7 +25,7 @@ def find_finished(folder: Path, key: str):
 
 
 def saved_state(path: Path, key: str, force: bool) -> dict | None:
-    """The state at `path` if it belongs to this training."""
+    """The state at `path` if it belongs to this training, else None."""
     if force or not path.is_file():
         return None
     state = load_state(path)
@@ -32,8 +35,8 @@ def saved_state(path: Path, key: str, force: bool) -> dict | None:
     return state
 
 
-def open_lines(path: Path, first: int, writes: bool):
-    """The file of JSON lines, cut back to the lines of the first `first` steps (later ones are trained again)."""
+def open_lines(path: Path, first: int, writes: bool) -> TextIO | None:
+    """Open a file of JSON lines to append to, without lines after step `first`; None unless `writes`."""
     if not writes:
         return None
     kept = []
@@ -44,13 +47,21 @@ def open_lines(path: Path, first: int, writes: bool):
     return open(path, "a", encoding="utf-8")
 
 
-def write_line(file, record: dict) -> None:
+def write_line(file: TextIO, record: dict) -> None:
+    """Append `record` as a JSON line."""
     file.write(json.dumps(record) + "\n")
     file.flush()
 
 
-def evaluate_and_keep_best(monitor, method: Method, ema: EMA | None, file, where: dict, state: Path) -> None:
-    """Evaluate the averaged weights, write the line, keep them in `state` if their distance is the smallest so far."""
+def evaluate_and_keep_best(
+    monitor: Callable[[Method], dict[str, float]],
+    method: Method,
+    ema: EMA | None,
+    file: TextIO,
+    where: dict,
+    state: Path,
+) -> None:
+    """Evaluate the averaged weights, write a line, keep them in `state` if their distance is the smallest so far."""
     if ema:
         ema.swap()
     evaluation_mode(method)
@@ -69,7 +80,7 @@ def evaluate_and_keep_best(monitor, method: Method, ema: EMA | None, file, where
 
 
 def load_best(method: Method, state: Path, seen: int) -> int:
-    """Put the weights with the smallest distance, if `monitor` reported one, into `method`; their images seen."""
+    """Load the weights with the smallest distance, if any, into `method`; returns the images they have seen."""
     if not (state / "best.pt").is_file():
         return seen
     best = load_state(state / "best.pt", method.device)
@@ -78,5 +89,6 @@ def load_best(method: Method, state: Path, seen: int) -> int:
 
 
 def evaluation_mode(method: Method) -> None:
+    """Put all networks of `method` into evaluation mode."""
     for net in method.modules().values():
         net.eval()

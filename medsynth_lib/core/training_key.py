@@ -1,8 +1,8 @@
-"""What makes a training this training and no other: hashes of its data, of its code and of its monitor.
+"""The key of a training: hashes of its data, of its code and of its monitor.
 
-Code of this package and of other files counts by its text without prose. Code typed into a notebook (`__main__`) counts
-by its bytecode, with the functions, classes and plain values of the notebook that it uses: a changed cell is another
-training, a changed comment is not.
+Code in files is hashed as source without comments and docstrings. Code in a notebook (`__main__`) is hashed as
+bytecode, with the functions, classes and plain values of the notebook that it uses: a changed cell makes another
+training, a changed comment does not.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from types import CodeType, FunctionType, ModuleType
 import numpy as np
 from torch import Tensor, nn
 
-from .provenance import fingerprint
+from .provenance import sources_hash
 
 PACKAGE = __package__.split(".")[0]
 LOOP = ("trainer", "training_files", "method", "ema", "devices", "processes", "seeding")  # the loop's own modules
-# Of `data` only what works on batches counts: what was read is told by the data's own hash.
+# Of `data`, only code that works on batches counts: the hash of the data covers the readers.
 BATCH_CODE = tuple(f"{PACKAGE}.data.{name}" for name in ("augment", "foreground", "joint", "masks", "unpaired"))
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
 def key_of(plan: dict) -> str:
-    """16 hex digits of a plan of plain values."""
+    """sha256 (16 hex digits) of a plan of plain values."""
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -40,7 +40,7 @@ def data_hash(tensors: dict[str, Tensor]) -> str:
 
 
 def code_hash(cls: type) -> str:
-    """Changes with the code of the class `cls`, of what it uses of this package or of a notebook, and of the loop."""
+    """Hash of the code of the class `cls`, of what it uses from this package or a notebook, and of the loop."""
     found = Found()
     found.look_at(cls)
     for name in LOOP:
@@ -48,11 +48,11 @@ def code_hash(cls: type) -> str:
     return found.hash()
 
 
-def thing_hash(thing) -> str | None:
-    """The same for a function that changes batches or evaluates a method, with all values that it holds; None for None.
+def value_hash(thing: object) -> str | None:
+    """The same for a function that augments batches or evaluates a method, with all values it holds; None for None.
 
-    Values count by their content: numbers, text, arrays, tensors, slice sets, and objects made of them. Of anything
-    else (an open file, a random generator) only the type counts.
+    Values are hashed by content: numbers, text, arrays, tensors, slice sets, and objects made of them. Of anything
+    else (an open file, a random generator) only the type is hashed.
     """
     if thing is None:
         return None
@@ -62,7 +62,7 @@ def thing_hash(thing) -> str | None:
 
 
 class Found:
-    """What was met on the way from a class or function through all that it uses."""
+    """Collects all that a class or function uses, directly or indirectly."""
 
     def __init__(self):
         self.modules: dict[str, ModuleType] = {}
@@ -72,9 +72,9 @@ class Found:
 
     def hash(self) -> str:
         sources = [inspect.getsource(self.modules[name]) for name in sorted(self.modules)]
-        return hashlib.sha256(json.dumps([fingerprint(sources), self.parts]).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([sources_hash(sources), self.parts]).encode()).hexdigest()[:16]
 
-    def look_at(self, thing) -> None:
+    def look_at(self, thing: object) -> None:
         """Add a value, and what it holds or uses."""
         if isinstance(thing, PLAIN):
             self.parts.append(repr(thing))
@@ -110,10 +110,10 @@ class Found:
         else:
             self._object(thing)
 
-    def _object(self, thing) -> None:
+    def _object(self, thing: object) -> None:
         cls = type(thing)
         self.parts.append(f"{cls.__module__}.{cls.__qualname__}")
-        if callable(getattr(thing, "hash", None)):  # a slice set knows its own
+        if callable(getattr(thing, "hash", None)):  # a slice set, for example
             self.parts.append(thing.hash())
             return
         if hasattr(thing, "__func__"):  # a bound method
@@ -151,7 +151,7 @@ class Found:
                 self.add_module(sys.modules[each.__module__])
 
     def _code(self, code: CodeType, names: dict) -> None:
-        """Bytecode of a function in a notebook, and what it reads of the notebook's names."""
+        """Add the bytecode of a notebook's function, and the names of the notebook that it reads."""
         self.parts.append(hashlib.sha256(code.co_code).hexdigest()[:16])
         constants = code.co_consts
         if constants and isinstance(constants[0], str) and not code.co_name.startswith("<"):
@@ -167,7 +167,7 @@ class Found:
                 self.look_at(names[name])
 
     def add_module(self, module: ModuleType) -> None:
-        """A file that counts, and all of this package that it uses in turn."""
+        """Add a module of this project, and all modules of it that this one uses."""
         name = module.__name__
         if name in self.modules or not _is_ours(name) or name == "__main__" or not hasattr(module, "__file__"):
             return
@@ -181,7 +181,7 @@ class Found:
 
 
 def _is_ours(module: str) -> bool:
-    """Whether code of this module is a student's or this project's, and not an installed library's."""
+    """Whether this module belongs to this project or a student, and not to an installed library."""
     if module == "__main__" or module.split(".")[0] == PACKAGE:
         return True
     file = getattr(sys.modules.get(module), "__file__", None)

@@ -1,6 +1,6 @@
 """The one command line: `medsynth COMMAND ...`, or `python -m medsynth_lib COMMAND ...`.
 
-Options are read before a command's module is imported: `--help` and a refusal do not wait for torch.
+Options are parsed before a command's module is imported, so that `--help` and errors do not wait for torch.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ COMMANDS = {
         "run the notebooks, print the results table and the report's path", options.reproduce, "course.reproduce"
     ),
     "plan": Command(
-        "what reproduce would run: jobs, hours, disk", options.plan, "course.reproduce", more=("--dry-run",)
+        "show what reproduce would run: jobs, hours, disk", options.plan, "course.reproduce", more=("--dry-run",)
     ),
-    "sample": Command("draw synthetic slices from a trained generator", options.sample, "experiment.sampling"),
-    "release": Command("a generator's samples as a data set to share", options.release, "evaluation.release"),
-    "student": Command("copies of the notebooks without solutions", options.student, "course.student"),
-    "doctor": Command("what works on this machine", options.doctor, "course.doctor"),
+    "sample": Command("sample synthetic slices from a trained generator", options.sample, "experiment.sampling"),
+    "release": Command("write a generator's samples as a data set to share", options.release, "evaluation.release"),
+    "student": Command("write copies of the notebooks without solutions", options.student, "course.student"),
+    "doctor": Command("report what works on this machine", options.doctor, "course.doctor"),
 }
 
 HELP = """usage: medsynth COMMAND [option ...]        (or: python -m medsynth_lib COMMAND ...)
 
 {commands}
 
-medsynth COMMAND --help tells the options. Example:
+medsynth COMMAND --help lists the options. Example:
   medsynth reproduce --profile demo --data phantom --seed 0
 """
 

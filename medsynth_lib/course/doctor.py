@@ -1,4 +1,4 @@
-"""What works on this machine, in a few lines, each problem with its mend. It runs where nothing is installed."""
+"""What works on this machine, in a few lines, each problem with its fix. It runs even where nothing is installed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..experiment import options
 
 PYTHONS = ((3, 11), (3, 14))
 PINS = ("requirements.lock", "requirements-torch.txt")
-INSTALL = "install anew: python install.py"
+INSTALL = "install again: python install.py"
 VARIABLES = {"DATA", "HEADLESS", "PROFILE", "RUNS", "SPEED", "THREADS"}
 DISK, MEMORY = 2, 2  # GB that should be free
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. `mend`: something needed is broken, and what to do about it."""
+    """One line of the report. `mend`, if not empty: something needed is broken, and how to fix it."""
 
     about: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def python() -> Finding:
@@ -79,7 +79,7 @@ def listed(names: list[str], most: int = 4) -> str:
 def torch() -> Finding:
     try:
         found = importlib.import_module("torch")
-    except (ImportError, OSError) as error:  # OSError: a library of its own that Windows does not find
+    except (ImportError, OSError) as error:  # OSError: Windows does not find one of its libraries
         return Finding("torch", f"cannot be imported ({first_line(error)})", INSTALL)
     if not found.cuda.is_available():
         return Finding("torch", f"{found.__version__} on the CPU; bf16 no (used on GPUs only)")
@@ -98,7 +98,7 @@ def torchvision() -> Finding:
     except RuntimeError as error:
         return Finding("torchvision", first_line(error), "python -m pip uninstall torchvision")
     except ImportError as error:
-        return Finding("torchvision", f"not looked at ({first_line(error)})")
+        return Finding("torchvision", f"not checked ({first_line(error)})")
     return Finding("torchvision", "installed, fits torch")
 
 
@@ -151,7 +151,7 @@ def variables() -> Finding:
     except ValueError as error:
         return Finding("variables", text, str(error))
     except (ImportError, OSError):
-        pass  # said of torch already
+        pass  # reported for torch already
     return Finding("variables", text)
 
 
@@ -164,7 +164,7 @@ def data() -> Finding:
         there = {name: root / task.folder for name, task in TASKS.items()}
         there["pneumoniamnist"] = root / "medmnist" / "pneumoniamnist.npz"
     except (ImportError, OSError) as error:
-        return Finding("data", f"not looked at ({first_line(error)})")
+        return Finding("data", f"not checked ({first_line(error)})")
     found = [name for name, path in there.items() if path.exists()]
     absent = [name for name in there if name not in found]
     text = f"{', '.join(['phantom', *found])}" + (f"; not yet in {root}: {', '.join(absent)}" if absent else "")
@@ -189,9 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     options.doctor().parse_args(arguments)
     problems = 0
     for found in findings():
-        problems += bool(found.mend)
+        problems += bool(found.fix)
         print(f"{found.about:12s} {found.text}", flush=True)
-        if found.mend:
-            print(f"{'':12s} mend: {found.mend.rstrip('.')}.", flush=True)
+        if found.fix:
+            print(f"{'':12s} fix: {found.mend.rstrip('.')}.", flush=True)
     print(f"{problems} problem{'s' if problems > 1 else ''}" if problems else "everything that is needed works")
     return 1 if problems else 0

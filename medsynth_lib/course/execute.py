@@ -1,4 +1,4 @@
-"""Run one notebook with papermill: parameters checked first, a log that reads well, the partial notebook kept.
+"""Run one notebook with papermill: check its parameters, keep the log readable, keep the notebook of a failed run.
 
 usage: python -m medsynth_lib.course.execute NOTEBOOK OUTPUT [name=value ...]
 """
@@ -22,13 +22,13 @@ CONVERT = {"str": str, "int": int, "float": float, "bool": lambda text: {"true":
 
 
 class ParameterError(ValueError):
-    """A parameter that the notebook does not know or cannot read; refused before a kernel starts."""
+    """A parameter that the notebook does not know or cannot read; found before a kernel starts."""
 
 
 def read_parameters(notebook: Path, words: list[str]) -> dict:
     """name=value words as typed values, checked against the notebook's own `parameters` cell.
 
-    papermill itself only warns about an unknown name and then runs the defaults.
+    papermill itself only warns about an unknown name and then uses the defaults.
     """
     known = papermill.inspect_notebook(str(notebook))
     values = {}
@@ -48,7 +48,7 @@ NOISE = ("Executing", "Ending", "Input Notebook", "Output Notebook", "Working di
 
 
 def tells_something(record: logging.LogRecord) -> bool:
-    """False for papermill's frame lines, empty lines and the text form of figures."""
+    """False for papermill's status lines, empty lines and the text form of figures."""
     text = record.getMessage().strip()
     record.msg, record.args = text, ()
     return bool(text) and not text.startswith(NOISE)
@@ -85,14 +85,14 @@ def execute(source: Path, output: Path, parameters: dict) -> int:
             cwd=str(FOLDER.parent),
             progress_bar=False,
             log_output=True,
-            start_timeout=300,  # seconds; a first import from a slow disk takes its time
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # no word on its sockets
+            start_timeout=300,  # seconds; the first import from a slow disk takes long
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # hides its messages about sockets
         )
     except PapermillExecutionError as error:
         print(f"{source.stem} failed in cell {error.exec_count}: {error.ename}: {error.evalue}")
         return 1
     except DeadKernelError as error:
-        print(f"{source.stem} failed: {error} (was it killed for want of memory?)")
+        print(f"{source.stem} failed: {error} (was there too little memory?)")
         return 138
     if any(cell.cell_type == "code" and cell.source and not cell.execution_count for cell in executed.cells):
         print(f"{source.stem} failed: it ended before its last cell, without an error (sys.exit?)")
@@ -112,9 +112,9 @@ def main(arguments: list[str]) -> int:
 
 
 def silence_children() -> None:
-    """Only this process writes to its stdout: what a kernel prints comes from papermill, and once is enough.
+    """Keep child processes from writing to this stdout: papermill logs what a kernel prints.
 
-    (ipykernel sends what its own child processes print to the notebook, and to its stdout once more.)
+    ipykernel sends the output of its own child processes to the notebook, and once more to its stdout.
     """
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

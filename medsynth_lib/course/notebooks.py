@@ -6,14 +6,14 @@ from pathlib import Path
 
 import nbformat
 
-from ..core.provenance import LIBRARY, fingerprint, package_hash
+from ..core.provenance import LIBRARY, package_hash, sources_hash
 from ..experiment.profiles import Profile
 
 FOLDER = LIBRARY.parent / "notebooks"
 GENERATORS = "every generator notebook that is run"
 
 # notebook: (notebooks it needs, what it does: "generator" trains some for 06 and 07 and, like "training", runs
-# beside others on half of the cores, where batches are too small for more; "alone" takes them all, and so does a
+# beside others on half of the cores, because its batches are too small for more; "alone" takes them all, and so does a
 # "generator alone", whose own trainings run side by side)
 NOTEBOOKS = {
     "00_data": ([], "alone"),
@@ -30,9 +30,9 @@ NOTEBOOKS = {
     "11_rare_and_unlabelled": (["00_data"], "alone"),
     "12_measures_measured": (["00_data"], "alone"),
 }
-# The generators that a notebook leaves (03_stylegan's: see the profile). One more here gets arms of its own in 06.
+# The generators that a notebook trains (03_stylegan's: see the profile). Each gets its own arms in 06.
 TRAINED = {"01_vae": ("vae",), "02_dcgan": ("dcgan",), "05_ddpm": ("latent_diffusion", "edm")}
-COMPARISON, SWEEP = "06_segmentation", "10_memorization"  # their trainings are jobs of their own
+SEGMENTATION, MEMORIZATION = "06_segmentation", "10_memorization"  # their trainings are jobs of their own
 CORE = [name for name in NOTEBOOKS if name < "08"]
 
 
@@ -68,7 +68,7 @@ def is_generator(name: str) -> bool:
     return NOTEBOOKS[name][1].startswith("generator")
 
 
-def runs_beside_others(name: str) -> bool:
+def shares_cores(name: str) -> bool:
     return not NOTEBOOKS[name][1].endswith("alone")
 
 
@@ -80,7 +80,7 @@ def needs(name: str, selected: list[str]) -> list[str]:
     return out
 
 
-def code_hash(name: str, folder: Path = FOLDER, library: Path = LIBRARY) -> str:
-    """Changes when a code cell of the notebook or a line of the library's code does, and not for prose."""
+def notebook_hash(name: str, folder: Path = FOLDER, library: Path = LIBRARY) -> str:
+    """Hash of the notebook's code cells and of the library's code, which text and comments do not change."""
     cells = nbformat.read(folder / f"{name}.ipynb", as_version=4).cells
-    return fingerprint([cell.source for cell in cells if cell.cell_type == "code"]) + package_hash(library=library)
+    return sources_hash([cell.source for cell in cells if cell.cell_type == "code"]) + package_hash(library=library)

@@ -6,6 +6,7 @@ usage: python -m medsynth_lib reproduce --profile demo --data phantom --seed 0 -
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -17,14 +18,13 @@ from ..data import registry
 from ..experiment import options
 from ..experiment.finished import DONE, is_done
 from ..experiment.profiles import Profile, minutes, profile
-from ..studies import memorization_plan as sweep_plan
-from ..studies import segmentation_plan as comparison
+from ..studies import memorization_plan, segmentation_plan
 from . import scheduler
-from .notebooks import COMPARISON, CORE, SWEEP, select, trained_by
+from .notebooks import CORE, MEMORIZATION, SEGMENTATION, select, trained_by
 
 
 def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
-    """What runs and for how long, as far as was measured; `trainings`: how many are jobs of their own, by notebook."""
+    """What runs and for how long, as far as measured, as text; `trainings`: separate jobs by notebook."""
     measured = minutes(profile_name)
     each = [measured.get(name) for name in names]
     known = [m for m in each if m is not None]
@@ -45,17 +45,19 @@ def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
 
 
 def forget_changed(folder: Path) -> None:
-    """Take `done.json` from jobs whose result, samples or weights changed since it was written: they run again."""
-    for note in [note for job in ("*", "arms/*/*/*", "memory/*/*") for note in sorted(folder.glob(f"{job}/{DONE}"))]:
+    """Remove `done.json` of jobs whose result, samples or weights changed since it was written: they run again."""
+    for note in [
+        note for job in ("*", "arms/*/*/*", "memorization/*/*") for note in sorted(folder.glob(f"{job}/{DONE}"))
+    ]:
         if not is_done(note.parent):
             print(f"{note.parent.relative_to(folder)} changed since it was finished, and runs again")
             note.unlink()
 
 
 def tell_failure(folder: Path, names: list[str]) -> None:
-    """The notebook or training that failed, its last words, and where to look."""
+    """Print which notebooks or trainings failed, with the last line and the path of their logs."""
     logs = [folder / name / "log.txt" for name in names]
-    for name, trainings in ((COMPARISON, "arms/*/*/*/log.txt"), (SWEEP, "memory/*/*/log.txt")):
+    for name, trainings in ((SEGMENTATION, "arms/*/*/*/log.txt"), (MEMORIZATION, "memorization/*/*/log.txt")):
         logs += sorted(folder.glob(trainings)) if name in names else []
     for log in logs:
         if log.is_file() and not log.with_name(DONE).is_file():
@@ -64,7 +66,7 @@ def tell_failure(folder: Path, names: list[str]) -> None:
             print(f"  log: {log}")
             if (notebook := log.with_name("executed.ipynb")).is_file():
                 print(f"  partial notebook: {notebook}")
-    print("Run the same command again to go on: finished notebooks and trained models are kept.")
+    print("Run the same command again to continue: finished notebooks and trained models are kept.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = profile(asked.profile)
         registry.check(asked.data)
         names = select(asked.notebooks)
-        comparison.check(asked.segmenters.split(), settings.data.image_size)
+        segmentation_plan.check(asked.segmenters.split(), settings.data.image_size)
     except ValueError as error:
         print(error)
         return 2
@@ -87,10 +89,10 @@ def main(arguments: list[str] | None = None) -> int:
                 raise Taken("Snakemake")
             code = carry_out(asked, settings, names, folder)
     except Taken as holder:
-        print(f"another run ({holder}) is at work in {folder}; wait for it or choose another SEED.")
+        print(f"another run ({holder}) is using {folder}; wait for it or choose another SEED.")
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here.")
+        print("\nstopped; the same command continues from here.")
         return 130
     if code == 0 and not asked.dry_run and "07_evaluation" in names:
         from ..evaluation.report import print_table
@@ -100,11 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def carry_out(asked, settings: Profile, names: list[str], folder: Path) -> int:
-    """Let Snakemake run (or, for a dry run, name) what is missing of these notebooks; the exit code."""
+def carry_out(asked: argparse.Namespace, settings: Profile, names: list[str], folder: Path) -> int:
+    """Let Snakemake run (in a dry run: list) what is missing of these notebooks; returns the exit code."""
     generators = [made for name in names for made in trained_by(name, settings)]
     segmenters = asked.segmenters.split()
-    jobs = comparison.jobs(settings.segmentation, generators, segmenters) if COMPARISON in names else []
+    jobs = segmentation_plan.jobs(settings.segmentation, generators, segmenters) if SEGMENTATION in names else []
     wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
     write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
     forget_changed(folder)
@@ -115,8 +117,8 @@ def carry_out(asked, settings: Profile, names: list[str], folder: Path) -> int:
             print(estimate(settings, generators, jobs), flush=True)
         return scheduler.run(folder, asked.cores, "--dry-run", quiet="rules")
     print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
-    swept = len(sweep_plan.cases(settings.memory)) if SWEEP in names else 0
-    print(plan(names, asked.profile, {COMPARISON: len(jobs), SWEEP: swept}), flush=True)
+    cases = len(memorization_plan.cases(settings.memorization)) if MEMORIZATION in names else 0
+    print(plan(names, asked.profile, {SEGMENTATION: len(jobs), MEMORIZATION: cases}), flush=True)
     if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; our own lock says that it is over
         scheduler.run(folder, asked.cores, "--unlock")
     started = time.monotonic()
@@ -128,7 +130,7 @@ def carry_out(asked, settings: Profile, names: list[str], folder: Path) -> int:
 
 
 def gpu_limit() -> list[str]:
-    """On a machine with a GPU, notebooks take it in turns."""
+    """Snakemake's options by which notebooks use a GPU one at a time."""
     import torch
 
     return ["--resources", "gpu=1"] if torch.cuda.is_available() else []

@@ -1,4 +1,4 @@
-"""Snakemake for one run folder. It holds a lock of its own: it may live on when `reproduce` alone was killed.
+"""Snakemake for one run folder. It holds a lock of its own, because it may outlive a killed `reproduce`.
 
 usage: python -m medsynth_lib.course.scheduler FOLDER [Snakemake's options]
 """
@@ -29,7 +29,7 @@ def run(folder: Path, cores: int, *more: str, quiet: str = "all") -> int:
 
 
 def is_at_work(folder: Path) -> bool:
-    """Does a Snakemake of an earlier call still run in this folder?"""
+    """Whether Snakemake of an earlier call still runs in this folder."""
     try:
         with lock(folder / LOCK):
             return False

@@ -58,7 +58,7 @@ def load(
             "orientation": pre.ORIENTATION,
             "geometry": pre.GEOMETRY,
             "subjects": "one patient is one subject; time points of a patient (BraTS-GLI-<patient>-<time>) are joined "
-            "and their slice levels numbered consecutively",
+            "and their slice positions numbered consecutively",
             "labels": "1 necrotic core and non-enhancing, 2 oedema, 3 enhancing tumour (4 is read as 3)",
         },
     )

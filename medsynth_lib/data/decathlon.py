@@ -1,4 +1,4 @@
-"""Medical Segmentation Decathlon: Task04_Hippocampus and Task01_BrainTumour; MONAI downloads what is absent."""
+"""Medical Segmentation Decathlon: Task04_Hippocampus and Task01_BrainTumour, downloaded by MONAI when absent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TASKS = {
         skull_stripped=False,
         slice_rule="axial slices with any label (crops have no background), evenly spread over them",
         subject_note="one file is taken as one subject; two crops (left and right) may come from one patient, which "
-        "the file names do not tell, so a split by subject may not be a split by patient",
+        "the file names do not show, so a split by subject may not be a split by patient",
         intended_use="teaching and research on hippocampus crops; not for diagnosis, not for whole-head images",
     ),
     "braintumour": Task(
@@ -55,7 +55,7 @@ TASKS = {
         skull_stripped=True,
         slice_rule=pre.SLICES_BRAIN,
         subject_note="one case is taken as one subject; a patient may occur at two time points, which the file names "
-        "do not tell",
+        "do not show",
         intended_use="teaching and research on glioma MR; not for diagnosis or treatment",
     ),
 }
@@ -130,10 +130,10 @@ def find_files(task: Task, root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def download(folder: str, root: Path) -> None:
-    """Download and unpack a task with MONAI (which knows address and md5); a `<folder>.tar` in `root` is used instead.
+    """Download and unpack a task with MONAI (which knows address and md5), or unpack a `<folder>.tar` found in `root`.
 
-    Files are unpacked into a temporary folder that is renamed at the end. MONAI takes any non-empty task folder for
-    complete, so an interrupted run would otherwise leave an incomplete data set that looks complete.
+    Files are unpacked into a temporary folder that is renamed at the end, because MONAI takes any non-empty task folder
+    for complete, even one that an interrupted run has left.
     """
     from monai.apps import DecathlonDataset, extractall
 
@@ -142,7 +142,7 @@ def download(folder: str, root: Path) -> None:
     shutil.rmtree(temporary / folder, ignore_errors=True)
     try:
         temporary.mkdir(parents=True, exist_ok=True)
-        if (root / tar).is_file():  # DecathlonDataset would contact the server even with the file at hand
+        if (root / tar).is_file():  # DecathlonDataset would contact the server nevertheless
             extractall(root / tar, temporary, DecathlonDataset.md5[folder], "md5")
         else:
             DecathlonDataset(temporary, folder, "training", download=True, val_frac=0.0, cache_num=0)

@@ -6,7 +6,10 @@ import numpy as np
 
 from ..core.portions import length, spans
 
-BACKGROUND = -0.95  # intensities up to this value are background
+# Thresholds of intensities in [-1, 1]: higher where the background is not exactly -1
+BACKGROUND = -0.95  # real images: values up to this one are background
+LENIENT_BACKGROUND = -0.9  # the same for generated images and for averages of real ones
+TISSUE = -0.8  # what is above is tissue, even where a generator left weak noise in the background
 
 
 def foreground(*sets: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
 NIFTI = (".nii", ".nii.gz")
 SUFFIXES = (".png", *JPEG, *TIFF, *NIFTI)
-LARGEST_LABEL = 31  # a mask with higher values is a black-and-white image of a binary mask
+LARGEST_LABEL = 31  # a mask with higher values is taken as a binary mask of dark and bright pixels
 JPEG_THRESHOLD = 127.5  # half of the 8-bit scale
 COLOUR_TOLERANCE = 3  # of 255: by how much the channels of a grey image may differ after compression
 
@@ -138,7 +138,7 @@ def learn_encoding(masks: list[Path], workers: int = 1) -> Encoding:
         if suffix(file) in JPEG:
             continue
         if 0 < own[-1] <= LARGEST_LABEL:
-            raise DataError(f"{file} holds label numbers, other masks reach {brightest:g}; save all masks one way.")
+            raise DataError(f"{file} holds label numbers, other masks reach {brightest:g}; save all masks in one way.")
         between = own[(own > LARGEST_LABEL) & (own < 0.75 * brightest)]
         if between.size:
             raise DataError(

@@ -23,7 +23,7 @@ def with_head(slices: SliceSet) -> SliceSet:
     The head is the foreground after morphological closing and hole filling. Raises DataError without masks.
     """
     if slices.labels is None:
-        raise DataError(f"{slices.source}: has no masks to generate images from; use another DATA.")
+        raise DataError(f"{slices.source}: has no masks to generate images from; set DATA to a source with masks.")
     closed = (ndimage.binary_fill_holes(ndimage.binary_closing(head)) for head in foreground(slices.images))
     head = np.stack(list(closed))
     labels = np.where(slices.labels > 0, slices.labels + 1, head).astype(np.uint8)

@@ -42,7 +42,7 @@ def load(root: Path, *, image_size: int, subjects: int, seed: int) -> SliceSet:
             "slices": "the official train, val and test images, pooled",
             "geometry": "28 x 28 pixels resampled by antialiased linear interpolation; pixel size unknown, taken as 1 "
             "mm",
-            "subjects": "each image is its own subject; MedMNIST does not tell which images share a patient, so a "
+            "subjects": "each image is its own subject; MedMNIST does not say which images share a patient, so a "
             "split by patient cannot be guaranteed",
         },
     )

@@ -134,7 +134,7 @@ class Lesion:
 
 
 def seed_point(rng: RNG, grid: np.ndarray, tissue: np.ndarray, radius: float) -> np.ndarray:
-    """A random white-matter point (mm [3]) within the slice levels, 6 mm + half a core radius below the brain surface.
+    """A random white-matter point (mm [3]) within LEVELS, at least 6 mm + half a core radius below the brain surface.
 
     grid mm [3, X, Y, Z], tissue fractions [3, X, Y, Z], core radius in mm.
     """
@@ -197,7 +197,7 @@ def without_islands(core: np.ndarray, start: tuple[int, ...]) -> np.ndarray:
 
 
 def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count: int) -> np.ndarray:
-    """`count` slice levels in mm, ascending, evenly spaced over the lesion (`inside` [X, Y, Z]) and MARGIN beyond."""
+    """`count` ascending slice positions in mm, evenly spaced over the lesion (`inside` [X, Y, Z]) and MARGIN beyond."""
     z = grid[2, 0, 0]
     hit = z[inside.any(axis=(0, 1))]
     low, high = (hit.min(), hit.max()) if len(hit) else (lesion.centre[2], lesion.centre[2])
@@ -205,10 +205,10 @@ def slice_positions(lesion: Lesion, inside: np.ndarray, grid: np.ndarray, count:
 
 
 def slice_grid(levels: np.ndarray, size: int) -> np.ndarray:
-    """Pixel positions in mm [3, N, H, W] of slices at `levels` (mm [N]): front up, the patient's right on the left."""
+    """Pixel positions in mm [3, N, H, W] of slices at `levels` (mm [N]): anterior up, subject's right on the left."""
     step = FIELD_OF_VIEW / size
     along = (np.arange(size, dtype=np.float32) + 0.5) * step - FIELD_OF_VIEW / 2
-    # MNI x grows to the patient's right; the first column is the right side, the first row the front.
+    # MNI x grows to the subject's right; the first column is the right side, the first row the front.
     z, y, x = np.meshgrid(levels.astype(np.float32), CENTRE_Y - along, -along, indexing="ij")
     return np.stack([x, y, z])
 
@@ -268,7 +268,7 @@ def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed:
 def large_pieces(mask: np.ndarray) -> np.ndarray:
     """Masks [N, H, W] without components smaller than a tenth of the largest one of the slice, holes filled.
 
-    That removes specks at the ragged edge and keeps the temporal lobes, which are separate in low slices.
+    This removes specks at the ragged edge but keeps the temporal lobes, which are separate in low slices.
     """
     out = np.zeros_like(mask)
     for k, plane in enumerate(mask):

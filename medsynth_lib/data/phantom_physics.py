@@ -1,14 +1,14 @@
 """MR signal of the phantom's tissues: the spin-echo and inversion-recovery equations, and Rician noise.
 
-Where the tissue values come from (T1, T2 in ms; "quoted" = read in a third party's quotation, not in the paper itself):
-- White and grey matter: 832, 79 and 1331, 110 at 3 T (Wansapura et al. 1999, JMRI 9:531; quoted). They lie low in the
-  spread of the field: 1084, 69 and 1820, 99 in vitro (Stanisz et al. 2005, MRM 54:507; quoted); T1 of white matter is
-  reported from 600 to 1100 (Asslaender 2024, arXiv:2409.05318, abstract).
+Sources of the tissue values (T1, T2 in ms; "quoted" = taken from another publication that cites the paper):
+- White and grey matter: 832, 79 and 1331, 110 at 3 T (Wansapura et al. 1999, JMRI 9:531; quoted). Others report higher
+  values: 1084, 69 and 1820, 99 in vitro (Stanisz et al. 2005, MRM 54:507; quoted); T1 of white matter is reported from
+  600 to 1100 (Asslaender 2024, arXiv:2409.05318, abstract).
 - CSF: 4309, 1886 in the subarachnoid space and 4454, 2373 in the frontal horns at 3 T (PMC10696635, abstract).
 - Contrast agent shortens T1 by 838 +- 210 in enhancing glioblastoma and by 123 +- 74 in its oedema (quantitative T1
   study of 33 patients, Frankfurt 2020, abstract); here by 950 and by 120. The 32 +- 35 of normal tissue is left out.
-- Solid tumour T1 1444 +- 254, tissue around it 1261 +- 359 (fingerprinting of brain tumours in the young, de Blank et
-  al.; quoted; its T2 values are lower than the ones here).
+- Solid tumour T1 1444 +- 254, tissue around it 1261 +- 359 (MR fingerprinting of brain tumours in children and young
+  adults, de Blank et al.; quoted; its T2 values are lower than the ones here).
 - NOT verified, plausible choices: T2 of oedema and tumour, all of necrosis and vessel, all proton densities.
 """
 
@@ -57,7 +57,7 @@ def spin_echo(t1: float, t2: float, pd: float, tr: float, te: float) -> float:
 def inversion_recovery(t1: float, t2: float, pd: float, tr: float, te: float, ti: float) -> float:
     """PD |1 - 2 exp(-TI / T1) + exp(-TR / T1)| exp(-TE / T2): magnitude of an inversion-recovery spin echo.
 
-    At TI = T1 ln 2 (for long TR) the signal of a tissue is zero; FLAIR uses the TI at which that of CSF is. Times in
+    At TI = T1 ln 2 (for long TR) the signal of a tissue is zero; FLAIR uses the TI that suppresses CSF. Times are in
     seconds.
     """
     return pd * np.abs(1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)

@@ -1,4 +1,4 @@
-"""From a volume of any scanner to slices of one size and one intensity scale: the steps shared by all sources.
+"""From volumes of any scanner to slices of one size and one intensity scale: the steps shared by all sources.
 
 Order per volume: read and orient, scale intensities, cut into axial slices, select slices, then pad and resample in
 one interpolation. A source supplies only `read(case) -> AxialVolume`; `stack_cases` does the rest.
@@ -214,7 +214,7 @@ def stack_cases(
 
     cases               (subject, argument of `read`) per volume
     image_size          pixels along each side
-    slices_per_subject  divided among the volumes of a subject, whose slice levels are numbered consecutively; 0 = all
+    slices_per_subject  divided among the volumes of a subject, with slice positions numbered consecutively; 0 = all
     field               see `fit_square`
     workers             volumes read at the same time
     progress            called as progress(done, total) after each case
@@ -228,7 +228,7 @@ def stack_cases(
         own = evenly_spaced(own, slices_per_subject)
         jobs += [(subject, case, max(slices_per_subject // len(own), slices_per_subject > 0)) for case in own]
 
-    def work(job):
+    def work(job: tuple[str, object, int]) -> tuple | None:
         volume = read(job[1])
         keep = np.array(evenly_spaced(volume.keep, job[2]), dtype=np.int64)
         if len(keep) == 0:

@@ -54,7 +54,7 @@ class SliceSet:
     processing: dict[str, str] = field(default_factory=dict)
     _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # the stored hash, see `load`
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = len(self.images)
         object.__setattr__(self, "subjects", np.asarray(self.subjects, dtype=str))
         if self.levels is None:
@@ -63,7 +63,7 @@ class SliceSet:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check(n)
 
-    def _check(self, n: int):
+    def _check(self, n: int) -> None:
         name = self.source or "slice set"
         if self.images.ndim != 4 or self.images.dtype != np.float32:
             raise DataError(
@@ -123,7 +123,7 @@ class SliceSet:
         return self.select(np.isin(self.subjects, np.asarray(list(subjects), dtype=str)))
 
     def hash(self) -> str:
-        """The first 16 hex digits of the sha256 of pixels, labels, classes, subjects and slice levels.
+        """The first 16 hex digits of the sha256 of pixels, labels, classes, subjects and slice positions.
 
         A loaded set returns its stored hash, so its arrays must not be changed.
         """
@@ -298,7 +298,7 @@ def _linked_subjects(slices: SliceSet) -> tuple[list[list[str]], int]:
     """Groups of subjects connected by identical images, and the number of repeated images."""
     parent = {s: s for s in slices.unique_subjects()}
 
-    def root(s):
+    def root(s: str) -> str:
         while parent[s] != s:
             s = parent[s]
         return s

@@ -1,7 +1,7 @@
 """A slice set as a folder: `.npy` arrays, `slices.csv` and, written last, `dataset.json` with the hash of all of them.
 
-`dataset.json` also records size and modification time of every hashed file. While these are unchanged the stored hash
-is valid and no pixel has to be read; after a file was written, or copied without its time, the hash is computed again.
+`dataset.json` also records size and modification time of every hashed file. While these are unchanged, the stored hash
+is valid and no pixel is read; after a file was written, or copied without its time, the hash is computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RECORD, ROWS = "dataset.json", "slices.csv"
 
 
 def describe(folder: Path, subjects: list[str], levels: list[int], meta: dict, digest: str) -> None:
-    """Write `slices.csv` (subjects, slice levels) and `dataset.json` (`meta`, hash `digest`) to the arrays' folder."""
+    """Write `slices.csv` (subjects, slice positions) and `dataset.json` (`meta`, hash `digest`) to `folder`."""
     with open(folder / ROWS, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["subject", "level"])

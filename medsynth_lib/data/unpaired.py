@@ -23,7 +23,7 @@ def of_channels(slices: SliceSet, *names: str) -> SliceSet:
 def with_intensity_inversion(slices: SliceSet) -> SliceSet:
     """Images [N, 1, H, W] with a second channel "inverted", the intensity inversion of the first: [N, 2, H, W].
 
-    An artificial second contrast with known ground truth, for sources with one channel. DataError for more channels.
+    An artificial second contrast with a known ground truth. DataError for more than one channel.
     """
     if len(slices.channels) != 1:
         raise DataError(f"{slices.source}: has {len(slices.channels)} channels; intensity inversion needs exactly one.")

@@ -116,7 +116,7 @@ def generator_record(metrics: dict, dice: dict | None, evaluation: dict, attacks
         "train_unique_images": training["unique_images"],
         "train_seconds": training["seconds"],
         "train_code": training["code"],
-        "samples_hash": metrics.get("beside", {}).get("samples_hash"),
+        "samples_hash": metrics.get("describes", {}).get("samples_hash"),
         "train_device": f"{training['device']}, {training['threads']} thread(s)",
         "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
         **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},

@@ -1,7 +1,7 @@
-"""When is a job done? Its `metrics.json` is replaced as a whole, and then `done.json` says that it was.
+"""Whether a job is done: its `metrics.json` is replaced as a whole, then `done.json` is written.
 
-Snakemake deletes a job's output before the job begins. Its output is therefore `done.json` alone: a job that fails or
-is killed counts as not done, and the result of the time before is still there. Without torch: the Snakefile reads this.
+Snakemake deletes a job's outputs before the job begins. `done.json` is therefore the only one: a job that fails or is
+killed counts as not done, and its previous result is kept. Imports no torch, for the Snakefile's sake.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ METRICS, DONE = "metrics.json", "done.json"
 
 
 def mark_done(folder: Path) -> None:
-    """Write `done.json`: the hash of the `metrics.json` beside it, so that it speaks of no other one."""
+    """Write `done.json` with the hash of the `metrics.json` beside it, so that it is valid for no other one."""
     from ..core.checkpoints import write_json  # imports torch
 
     write_json(folder / DONE, {"metrics_sha256": _sha256(folder / METRICS)})
 
 
-def beside(folder: Path) -> dict[str, str]:
-    """What a generator's `metrics.json` speaks of, if it lies in `folder`: the samples' hash, the weights' key.
+def described(folder: Path) -> dict[str, str]:
+    """{"samples_hash", "weights_key"} of the samples and weights in `folder`, as far as it holds any.
 
     Raises DataError for damaged samples.
     """
@@ -36,15 +36,15 @@ def beside(folder: Path) -> dict[str, str]:
 
 
 def still_fits(folder: Path, metrics: dict) -> bool:
-    """Are samples and weights in `folder` those of which `metrics` speak (see `Run.publish`)?
+    """Whether samples and weights in `folder` are those described in `metrics` (see `Run.register`).
 
-    They are not once a training or the sampling was done anew and the notebook did not reach its end.
+    They are not if training or sampling was repeated and the notebook did not reach its end.
     """
-    return metrics.get("beside") in (None, beside(folder))
+    return metrics.get("describes") in (None, described(folder))
 
 
 def is_done(folder: Path) -> bool:
-    """Does `done.json` speak of the `metrics.json` beside it, and do samples and weights fit (also a folder below)?"""
+    """Whether `done.json` belongs to the `metrics.json` beside it, and samples and weights fit (in subfolders, too)."""
     try:
         if json.loads((folder / DONE).read_text(encoding="utf-8"))["metrics_sha256"] != _sha256(folder / METRICS):
             return False

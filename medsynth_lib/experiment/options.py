@@ -1,15 +1,16 @@
-"""The options of every command, each described once. Without torch: `--help` and a refusal come at once."""
+"""The options of every command, each described once. Imports no torch, so that `--help` and errors come at once."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one sentence, with exit code 2, and ends its help with an example."""
+    """A parser whose errors are one sentence, with exit code 2, and whose help ends with an example."""
 
     def __init__(self, prog: str, about: str, example: str = ""):
         shape = argparse.RawDescriptionHelpFormatter
@@ -19,7 +20,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def whole(least: int):
+def whole(least: int) -> Callable[[str], int]:
     """The type of an option that is a whole number from `least` on."""
 
     def read(text: str) -> int:
@@ -31,17 +32,17 @@ def whole(least: int):
 
 
 def profile_word(text: str) -> str:
-    """A profile's name as it is; the path of a .toml file as an absolute one, for jobs run in other folders."""
+    """A profile's name unchanged; the path of a .toml file made absolute, for jobs that run in other folders."""
     return str(Path(text).expanduser().resolve()) if text.endswith(".toml") else text
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """What names a run: profile, data, seed."""
+    """Add the options that identify a run: profile, data, seed."""
     from ..data.registry import known_sources  # imports numpy, without which `doctor` must run
     from .profiles import NAMES
 
     profiles, sources = (", ".join(names) for names in (NAMES, known_sources()))
-    of_yours = "or the path of a .toml file of yours"
+    of_yours = "or the path of your own .toml file"
     parser.add_argument(
         "--profile", default="demo", type=profile_word, help=f"{profiles}, {of_yours} (default: %(default)s)"
     )
@@ -50,7 +51,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def reproduce(prog: str = "medsynth reproduce") -> Parser:
-    about = "Run the notebooks, print the results table and the report's path. Called again, it goes on where it was."
+    about = "Run the notebooks, print the results table and the report's path. Called again, it continues."
     parser = Parser(prog, about, f'{prog} --profile smoke --notebooks "00 01" --cores 2')
     _add_choice(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would run, and what it would cost")
@@ -58,14 +59,14 @@ def reproduce(prog: str = "medsynth reproduce") -> Parser:
 
 
 def plan(prog: str = "medsynth plan") -> Parser:
-    about = "What reproduce would run: jobs, hours by a measurement on this machine, disk. Runs nothing."
+    about = "Show what reproduce would run: jobs, hours as measured on this machine, disk. Runs no job."
     parser = Parser(prog, about, f"{prog} --profile paper --data brats:/data/BraTS2020")
     _add_choice(parser)
     return parser
 
 
 def _add_choice(parser: Parser) -> None:
-    """A run, and which part of it on how many cores."""
+    """Add the options for a run, its notebooks and its cores."""
     add_run(parser)
     cores = os.cpu_count() or 1
     parser.add_argument("--cores", type=whole(1), default=cores, help="CPU cores in all (here by default: %(default)s)")
@@ -81,8 +82,8 @@ def _add_choice(parser: Parser) -> None:
 
 def sample(prog: str = "medsynth sample") -> Parser:
     about = (
-        "Draw synthetic slices from a trained generator, in shards: any number of workers, killed ones go on.\n"
-        "They go to GENERATOR/samples-SLICES-SEED; whichever worker ends last puts the shards together."
+        "Sample synthetic slices from a trained generator, in shards, by any number of workers; restart killed ones.\n"
+        "They go to GENERATOR/samples-SLICES-SEED; the worker that ends last joins the shards."
     )
     parser = Parser(prog, about, f"{prog} runs/demo/phantom/seed0/05_ddpm --slices 100000 --worker 0 --workers 4")
     parser.add_argument("generator", type=Path, help="folder with weights.safetensors and config.json")
@@ -96,7 +97,7 @@ def sample(prog: str = "medsynth sample") -> Parser:
 
 
 def release(prog: str = "medsynth release") -> Parser:
-    about = "A generator's samples as a data set to share, with its card. Refuses when the audit found copies."
+    about = "Write a generator's samples as a data set to share, with its card. Refuses if the audit found copies."
     parser = Parser(prog, about, f"{prog} edm --profile demo")
     parser.add_argument("generator", help="of a finished run, as report.json names it, e.g. edm")
     add_run(parser)
@@ -111,5 +112,5 @@ def student(prog: str = "medsynth student") -> Parser:
 
 
 def doctor(prog: str = "medsynth doctor") -> Parser:
-    about = "What works on this machine. Exit code 1 when something that is needed is broken."
+    about = "Report what works on this machine. Exit code 1 if something that is needed is broken."
     return Parser(prog, about, prog)

@@ -1,4 +1,4 @@
-"""Committed reference weights: the same code, mostly trained for longer, shown beside a run and never mixed into it.
+"""Committed reference weights: the same code, mostly trained for longer; shown beside a run, never part of its results.
 
 To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02"`, then
 `python -m medsynth_lib.experiment.pretrained runs/reference/phantom/seed0`.
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ..core.checkpoints import CheckpointError, load_weights, save_weights
+from ..core.method import Method
 from ..data import registry
 from ..data.joint import shape_of
 from ..models.registry import load_generator
@@ -25,8 +26,8 @@ def reference_folder(data: str, size: int, name: str) -> Path:
     return REFERENCES / f"{registry.key(data)}_{size}px" / name
 
 
-def load_reference(name: str, run: Run):
-    """The reference generator `name` for the data of `run`, or None (and a line why) where none was committed."""
+def load_reference(name: str, run: Run) -> Method | None:
+    """The reference generator `name` for the data of `run`, or None (and a printed line why) where none fits."""
     slices = run.slices()
     folder = reference_folder(run.data, slices.size, name)
     if not (folder / "config.json").is_file():
@@ -45,10 +46,10 @@ def load_reference(name: str, run: Run):
     return load_generator(folder, run.device)
 
 
-def publish(run: Path, root: Path) -> list[Path]:
+def copy_generators(run: Path, root: Path) -> list[Path]:
     """Copy the generators of a finished run folder to `root`, in half precision, each with the record of its run.
 
-    Raises ValueError, before anything is written, for a model that would have more than MAX_BYTES.
+    Raises ValueError, before anything is written, for a model of more than MAX_BYTES.
     """
     published = {}
     for metrics in sorted([*Path(run).glob("*/metrics.json"), *Path(run).glob("*/*/metrics.json")]):
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options.Parser("pretrained", "Copy the generators of a finished run to results/reference.")
     parser.add_argument("run", type=Path, help="the run's folder, e.g. runs/reference/phantom/seed0")
     try:
-        written = publish(parser.parse_args(arguments).run, REFERENCES)
+        written = copy_generators(parser.parse_args(arguments).run, REFERENCES)
     except (ValueError, CheckpointError) as error:
         print(error)
         return 2

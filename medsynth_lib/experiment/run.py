@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -20,7 +21,7 @@ from ..core.provenance import REPOSITORY, commit, package_hash, versions
 from ..core.seeding import step_seed
 from ..data import registry
 from ..data.slices import PARTS, SliceSet, Split, hash_of, split_subjects
-from .finished import METRICS, beside, mark_done
+from .finished import METRICS, described, mark_done
 from .profiles import Profile, name_of, profile, source_of
 
 
@@ -32,18 +33,18 @@ def run_folder(profile_name: str, data: str, seed: int) -> Path:
 
 @dataclass
 class Run:
-    """What `start` returns; a notebook talks to the rest of the project through it."""
+    """One execution of a notebook, as `start` returns it: its settings, data, seeds and files."""
 
     notebook: str
     profile: str  # its name; a user's own file has its stem
-    profile_source: str  # what `start` in another folder finds it by: the name, or the file's absolute path
+    profile_source: str  # as `start` finds it from any folder: the name, or the file's absolute path
     data: str
     seed: int
     settings: Profile
     folder: Path
     device: str
     started: float = field(default_factory=time.time)
-    published: list[Path] = field(default_factory=list)  # by this execution
+    registered: list[Path] = field(default_factory=list)  # by this execution
 
     def path(self, notebook: str = "") -> Path:
         """Folder of this or another notebook of the same run."""
@@ -51,7 +52,7 @@ class Run:
 
     @property
     def root(self) -> Path:
-        """The folder in which all notebooks of the run have theirs."""
+        """The folder of the run, with one folder per notebook."""
         return self.folder.parents[self.notebook.count("/")]
 
     def seed_of(self, stage: str) -> int:
@@ -67,12 +68,12 @@ class Run:
     def slices(self) -> SliceSet:
         """All slices of the data source, prepared once per run and then read from disk.
 
-        They are made again when the source, its sizes, the seed or the code that reads data have changed.
+        They are prepared again when the source, its sizes, the seed or the code that reads data have changed.
         """
         return SliceSet.load(self._prepared() / "slices")
 
     def _prepared(self) -> Path:
-        """The folder with the run's slices and their split, which are made now where they are missing or stale."""
+        """The folder with the run's slices and split, which are prepared now if they are missing or stale."""
         folder = self.path("00_data")
         request = {"data": self.data, "seed": self.seed, **asdict(self.settings.data), "code": package_hash("data")}
         note = folder / "request.json"
@@ -110,7 +111,7 @@ class Run:
         return Split.load(self._prepared() / "split.json")
 
     def data_hashes(self) -> dict[str, str]:
-        """What a result must have been made from: the run's slices and their split."""
+        """Hashes of the run's slices and split; results computed from other data are not used."""
         folder = self._prepared()
         return {"data_hash": hash_of(folder / "slices"), "split_hash": Split.load(folder / "split.json").hash()}
 
@@ -126,7 +127,7 @@ class Run:
         return path
 
     def record(self) -> dict:
-        """Where these numbers come from: sizes, versions, device, commit, hashes, wall time."""
+        """Where the run's numbers come from: sizes, versions, device, commit, hashes, wall time."""
         split = self.split()
         return {
             "notebook": self.notebook,
@@ -143,25 +144,25 @@ class Run:
             "wall_seconds": round(time.time() - self.started, 1),
         }
 
-    def publish(self, folder: Path, **metrics) -> None:
+    def register(self, folder: Path, **metrics: Any) -> None:
         """Write metrics.json of one generator into its own folder, for notebooks that train several.
 
-        "beside" says of which samples and weights it speaks.
+        Its "describes" identifies the samples and weights to which it belongs.
         """
         folder = Path(folder)
-        write_json(folder / METRICS, {"run": self.record(), "beside": beside(folder), **metrics})
-        self.published.append(folder.resolve())
+        write_json(folder / METRICS, {"run": self.record(), "describes": described(folder), **metrics})
+        self.registered.append(folder.resolve())
 
-    def finish(self, **metrics) -> None:
-        """Write metrics.json, last and whole: what an earlier execution left stands until now.
+    def finish(self, **metrics: Any) -> None:
+        """Write metrics.json as a whole, at the end; until then that of an earlier execution stays.
 
-        Of the generators in folders below, those that were not published by this execution are no longer part of it:
-        their metrics.json is removed, their weights and samples stay.
+        Generators in folders below that this execution did not register are no longer part of the run: their
+        metrics.json is removed, their weights and samples stay.
         """
-        self.publish(self.folder, **metrics)
+        self.register(self.folder, **metrics)
         for old in self.folder.rglob(METRICS):
-            if old.parent.resolve() not in self.published:
-                print(f"{old.parent.name} was not made this time: {old} is removed")
+            if old.parent.resolve() not in self.registered:
+                print(f"{old.parent.name} was not trained this time: {old} is removed")
                 old.unlink()
         mark_done(self.folder)
         print(f"{self.notebook} finished in {clock(time.time() - self.started)}: {self.folder}")
@@ -171,7 +172,7 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
     """Begin a notebook: check the parameters, seed, make the folder, print what runs where. It deletes nothing.
 
     profile_name   a shipped profile, or the path of a .toml file (from the folder in which Python runs)
-    MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here stands.
+    MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here is kept.
     Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
     that is not a whole number.
     """

@@ -3,7 +3,7 @@
 usage: python -m medsynth_lib sample GENERATOR --slices N [--seed S] [--like SLICES] [--worker I --workers N]
 
 GENERATOR is the folder with the weights; samples go to GENERATOR/samples-N-S. On a cluster start one job per worker;
-each samples every N-th shard, and whichever ends last puts the shards together.
+each samples every N-th shard, and the one that ends last joins the shards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -33,15 +34,15 @@ from ..models.registry import load_generator
 from . import options
 
 SHARD = 64  # images per shard: sampled at once, written at once
-WHOLE = "whole"  # where shards are put together, in their folder
-WORTHWHILE = 30.0  # seconds of sampling left from which starting other processes pays
+WHOLE = "whole"  # folder in which shards are joined, inside theirs
+WORTHWHILE = 30.0  # seconds of sampling left from which it is worthwhile to start more processes
 
 
 def sample_to_disk(method: Method, n: int, seed: int, like: SliceSet, folder: Path) -> tuple[SliceSet, dict]:
-    """Draw n slices from the trained `method` whose weights lie in `folder`; returns the SliceSet and a speed record.
+    """Sample n slices from the trained `method` whose weights are in `folder`; returns the SliceSet and a speed record.
 
-    Writes `folder`/samples; those before stay until the new ones are whole. Shard k depends on (seed, k) only; shards
-    of an interrupted call are kept.
+    Writes `folder`/samples; earlier ones stay until the new ones are complete. Shard k depends on (seed, k) only;
+    shards of an interrupted call are kept.
     """
     folder = Path(folder)
     origin = {"seed": seed, "weights": weights_key(folder)}
@@ -56,12 +57,12 @@ def sample_to_disk(method: Method, n: int, seed: int, like: SliceSet, folder: Pa
 
 
 def weights_key(folder: Path) -> str:
-    """What tells the weights in `folder` from those of any other training: its key, and 8 digits of the file's hash."""
+    """Identifies the weights in `folder`: the key of their training, and 8 digits of the file's hash."""
     return f"{load_weights(folder)[1]['key']}-{file_hash(Path(folder) / 'weights.safetensors')[:8]}"
 
 
 def shards_for(out: Path, key: str) -> Path:
-    """The folder of the shards that become `out`; those of other weights, and what a kill left of used ones, go."""
+    """The folder of the shards that become `out`; deletes those of other weights, and remains of joined ones."""
     shards = out.with_name(f"{out.name}.shards-{key}")
     for old in out.parent.glob(f"{out.name}.shards*"):
         if old != shards:
@@ -74,9 +75,9 @@ def shards_for(out: Path, key: str) -> Path:
 def draw(
     method: Method, n: int, seed: int, shards: Path, worker: int = 0, workers: int = 1, only: int | None = None
 ) -> float:
-    """Write the missing ones of every `workers`-th of the shards of n slices (at most `only`); seconds per new shard.
+    """Sample the missing ones of this worker's shards of n slices (at most `only`); returns seconds per new shard.
 
-    Always with one thread, since sums of another number of threads may differ in the last bit.
+    Always with one thread, because with another number of threads sums may differ in the last bit.
     """
     mine = {shards / f"{k:06d}.npz": k for k in range(worker, _count(n), workers)}
     sizes = {path: min(SHARD, n - k * SHARD) for path, k in mine.items()}
@@ -96,10 +97,10 @@ def draw(
 
 
 def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path, record: dict) -> SliceSet:
-    """Put all shards of n slices together as the SliceSet `folder`, with the metadata of `like` and sampling.json.
+    """Join all shards of n slices into the SliceSet `folder`, with the metadata of `like` and sampling.json.
 
-    Needs room for one shard more, on the disk as in memory: what was copied is cut from its shard at once. Killed, it
-    goes on there. CheckpointError names a shard that is missing or damaged, or says that the disk is full.
+    Needs space for one more shard only, on disk and in memory: a shard is emptied once it is copied. An interrupted
+    call continues there. Raises CheckpointError when a shard is missing or damaged, or the disk is full.
     """
     whole, size = shards / WHOLE, like.size
     kinds = {"images": (np.float32, (n, *like.images.shape[1:])), "labels": (np.uint8, (n, size, size))}
@@ -114,9 +115,7 @@ def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path, record
             _copy(shards / f"{k:06d}.npz", paths, k * SHARD)
         arrays = {key: np.load(path, mmap_mode="r") for key, path in paths.items()}
     except OSError as error:
-        raise CheckpointError(
-            f"{shards} cannot be put together ({error}); free space on the disk, or delete it."
-        ) from error
+        raise CheckpointError(f"{shards} cannot be joined ({error}); free space on the disk, or delete it.") from error
     slices = to_slices(arrays["images"], arrays["labels"], like, name)
     write_json(whole / "sampling.json", record)
     slices.save_remaining(whole, folder, there)
@@ -125,9 +124,9 @@ def gather(n: int, like: SliceSet, name: str, shards: Path, folder: Path, record
 
 
 def _copy(shard: Path, paths: dict[str, Path], row: int) -> None:
-    """Write the arrays of a shard into the files of the whole ones, from this row on, and empty it; once only.
+    """Copy the arrays of a shard into the files of the whole ones, from `row` on, and empty the shard; once only.
 
-    Not through a memory map: on a full disk that would end the process without a word.
+    Not through a memory map, which on a full disk ends the process without a message.
     """
     if shard.is_file() and not shard.stat().st_size:
         return
@@ -158,12 +157,12 @@ def _finished(shards: Path) -> list[Path]:
 
 
 def _copied(shards: Path) -> list[Path]:
-    """The shards that are in the whole arrays already, and therefore empty."""
+    """The shards that are already in the whole arrays, and therefore empty."""
     return [path for path in _finished(shards) if not path.stat().st_size]
 
 
 @contextmanager
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -178,7 +177,7 @@ def _write_npz(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _origin(out: Path) -> dict | None:
-    """What was sampled into the slice set `out`, and from which weights; None where there is no whole set."""
+    """The record of the samples in the slice set `out`: number, seed, weights; None without a complete set."""
     try:
         return json.loads((out / "sampling.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -210,13 +209,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{out} is there already")
             return 0
         if out.is_dir():
-            print(f"{out} was not drawn from the weights that lie there now; it is drawn again and replaced in the end")
+            print(f"{out} was not sampled from the weights that are there now; it is sampled again and then replaced")
         draw(method, given.slices, given.seed, shards, given.worker, given.workers)
         if len(_finished(shards)) < _count(given.slices):
             print(f"worker {given.worker} is done; other workers' shards are missing in {shards}")
             return 0
-        # Of two workers that end together one waits, and finds all done
-        with lock(out.with_name(out.name + ".lock"), "{holder} puts the shards together; waiting for it to end"):
+        # Of two workers that end at the same time one waits, and finds all done
+        with lock(out.with_name(out.name + ".lock"), "{holder} joins the shards; waiting for it to end"):
             if _origin(out) != origin:
                 gather(given.slices, like, method.name, shards, out, origin)
         print(f"{given.slices:,} slices: {out}")

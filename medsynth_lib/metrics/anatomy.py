@@ -23,8 +23,8 @@ def intensity_tertiles(training: SliceSet) -> np.ndarray:
     """Tertiles [C, 2] of the foreground intensities of each channel, of the training subjects.
 
     They are estimated from at most SLICES slices (a quarter of that at 128 pixels), a random subset with a fixed seed:
-    every k-th slice might always lie at the same slice level. An estimate suffices, because the same tertiles are used
-    for all sets.
+    every k-th slice might always be at the same position. An estimate suffices, because the same tertiles are used for
+    all sets.
     """
     rows, most = np.arange(len(training)), length(training.images, SLICES)
     if len(rows) > most:
@@ -125,7 +125,7 @@ def subgroups(synthetic: SliceSet, training: SliceSet, holdout: SliceSet, covere
     """Per subgroup: its share of held-out and of synthetic slices, and the covered share of its held-out slices.
 
     covered  bool [N of holdout]: whether a synthetic slice lies in the neighbourhood (see `diversity.covered`)
-    Subgroups are by lesion size and by slice level (tertiles). Synthetic slices have no slice level: their share is
+    Subgroups are by lesion size and by slice position (tertiles). Synthetic slices have no position: their share is
     None there. The covered share is NaN for a subgroup without held-out slices.
     """
     real, generated = lesion_size_groups(holdout, training), lesion_size_groups(synthetic, training)

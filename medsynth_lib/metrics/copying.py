@@ -7,6 +7,8 @@ comes with the value of unseen real subjects in place of the samples, and is tes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -89,7 +91,7 @@ def likelihood_gap(synthetic: ArrayLike, training: ArrayLike, holdout: ArrayLike
     synthetic, training, holdout = (torch.as_tensor(np.asarray(x), dtype=torch.float64) for x in rows)
     d = synthetic.shape[1]
 
-    def squares(real):
+    def squares(real: torch.Tensor) -> Iterator[torch.Tensor]:
         """Squared distances of real rows to all samples, in blocks of rows to limit memory."""
         return (torch.cdist(real[rows], synthetic).square() for rows in blocks(len(real), len(synthetic)))
 
@@ -97,7 +99,7 @@ def likelihood_gap(synthetic: ArrayLike, training: ArrayLike, holdout: ArrayLike
     logs = torch.full((len(synthetic),), float(start.log()), dtype=torch.float64, requires_grad=True)  # of variances
     adam = torch.optim.Adam([logs], lr=0.2)
 
-    def log_density(block):
+    def log_density(block: torch.Tensor) -> torch.Tensor:
         return torch.logsumexp(-0.5 * block / logs.exp() - 0.5 * d * logs, dim=1)
 
     for _ in range(STEPS):

@@ -48,7 +48,7 @@ def with_rotated_disc(slices: SliceSet, rng: np.random.Generator) -> SliceSet:
 
 
 def lesion_sizes(slices: SliceSet) -> np.ndarray:
-    """Lesion pixels per slice [N]; for sets without labels, the slice level instead."""
+    """Lesion pixels per slice [N]; for sets without labels, the slice position instead."""
     return slices.levels if slices.labels is None else (slices.labels > 0).sum((1, 2))
 
 

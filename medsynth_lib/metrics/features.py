@@ -12,11 +12,10 @@ import numpy as np
 import pywt
 
 from ..core.portions import SIDE, portions
-from ..data.foreground import BACKGROUND
+from ..data.foreground import BACKGROUND, TISSUE
 
 Extractor = Callable[[np.ndarray], np.ndarray]
 WAVELET, DEPTH = "db2", 2
-TISSUE = -0.8  # a pixel whose brightest channel is above is tissue; generated backgrounds are not exactly -1
 
 
 def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:

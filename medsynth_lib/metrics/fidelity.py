@@ -67,12 +67,12 @@ def unbiased_mmd(a: np.ndarray, b: np.ndarray, kernel: str = "rbf") -> float:
         few = b if m <= ROWS else b[np.random.default_rng(0).choice(m, ROWS, replace=False)]
         bandwidth = np.median(pdist(few))
 
-    def table(x, y):
+    def table(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if kernel == "polynomial":
             return (x @ y.T / a.shape[1] + 1) ** 3
         return np.exp(-cdist(x, y, "sqeuclidean") / (2 * bandwidth**2))
 
-    def within(x):
+    def within(x: np.ndarray) -> float:
         total = diagonal = 0.0
         for rows in blocks(len(x), len(x)):
             k = table(x[rows], x)

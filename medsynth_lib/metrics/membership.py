@@ -1,4 +1,4 @@
-"""Membership inference: does the published generator or its samples reveal who is in the training set?
+"""Membership inference: can training subjects be recognised from the published generator or its samples?
 
 An attack gives every real slice a score that is higher for likely members. Its strength is the AUC between members
 (training subjects) and non-members (held-out subjects), and the true positive rate at a false positive rate of 1 %.
@@ -95,7 +95,7 @@ def attack(scores: np.ndarray, members: np.ndarray, subjects: np.ndarray, seed: 
     score = np.array([x.mean() for x in scores_of])
     inside, outside = np.flatnonzero(is_member), np.flatnonzero(~is_member)
 
-    def of_slices(chosen):
+    def of_slices(chosen: np.ndarray) -> np.ndarray:
         return np.concatenate([scores_of[i] for i in chosen])
 
     resampled, control = [], []

@@ -23,7 +23,8 @@ from scipy.ndimage import rotate
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.portions import finite, length, mean_picture, portions, spans
+from ..core.portions import finite, length, mean_image, portions, spans
+from ..data.foreground import LENIENT_BACKGROUND
 from ..data.slices import SliceSet
 from .device import exact_products, search_device
 from .features import shrink
@@ -31,7 +32,6 @@ from .statistics import binomial_interval
 
 SEARCH_SIDE = 32  # pixels: images are reduced to this side for the search
 QUERIES, BLOCK = 500, 32768  # queries and training images at once: 512 MiB of the latter, with four channels
-BACKGROUND = -0.9  # pixels of the mean training image up to this value are left out
 QUANTILE = 0.99
 HALVES = 50  # random splits of the held-out subjects in the negative control
 KINDS = ("exact", "noise", "shift+gain", "rotation")
@@ -65,8 +65,9 @@ def best_correlation(
     if queries.shape[1:] != training.shape[1:]:
         raise ValueError(f"queries {queries.shape} and training {training.shape} differ; compare images of one shape.")
     device, factor = search_device(), -(-queries.shape[-1] // SEARCH_SIDE)
-    mean = mean_picture(shrink(part, SEARCH_SIDE) for part in portions(training))
-    foreground = np.flatnonzero(mean > BACKGROUND) if (mean > BACKGROUND).sum() > 8 else np.arange(mean.size)
+    mean = mean_image(shrink(part, SEARCH_SIDE) for part in portions(training))
+    bright = np.flatnonzero(mean > LENIENT_BACKGROUND)
+    foreground = bright if len(bright) > 8 else np.arange(mean.size)
     inside = torch.from_numpy(foreground).to(device)
     reach = factor * shift
     whole = range(-reach, reach + 1, factor)
@@ -132,7 +133,7 @@ def roughness(images: np.ndarray, sigma: float = 0.0) -> float:
     the mean of each image.
     """
     small = (shrink(filtered(part, sigma), SEARCH_SIDE) for part in portions(images))
-    power = mean_picture(dctn(x, axes=(-2, -1), norm="ortho") ** 2 for x in small)
+    power = mean_image(dctn(x, axes=(-2, -1), norm="ortho") ** 2 for x in small)
     power[0, 0] = 0
     return float(power[_frequency(*power.shape) > 0.25].sum() / max(power.sum(), 1e-12))
 

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.ndimage import label
 
 from ..core.portions import length, spans
+from ..data.foreground import LENIENT_BACKGROUND
 from ..data.slices import SliceSet
 
-BACKGROUND = -0.9  # a pixel at most this bright in every channel is background
 REJECTED = 0.01  # share of the training masks that exceed the limits
 
 
@@ -30,7 +30,7 @@ def _outside(images: np.ndarray) -> np.ndarray:
     """Background pixels of images [N, C, H, W] that are connected to the image border: bool [N, H, W]."""
     neighbourhood = np.zeros((3, 3, 3))
     neighbourhood[1, 1], neighbourhood[1, :, 1] = 1, 1
-    regions, count = label(images.max(axis=1) <= BACKGROUND, neighbourhood)
+    regions, count = label(images.max(axis=1) <= LENIENT_BACKGROUND, neighbourhood)
     touching = np.zeros(count + 1, bool)
     for edge in (regions[:, 0], regions[:, -1], regions[:, :, 0], regions[:, :, -1]):
         touching[edge] = True

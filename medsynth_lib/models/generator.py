@@ -1,4 +1,4 @@
-"""What all generators share: the shape of the images that they learn, with their labels, and sample."""
+"""What all generators share: the shape of the images and labels that they learn and generate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class GeneratorConfig(Config):
 
 
 class GeneratorMethod(Method):
-    """A method over images and labels, which are learned jointly (see `data.joint`)."""
+    """A generator of images and labels, learned jointly (see `data.joint`)."""
 
     Config = GeneratorConfig
 

@@ -1,6 +1,6 @@
-"""The table of all methods, and the one way to open a trained one: weights.safetensors and config.json in a folder.
+"""The table of all methods, and how a trained one is loaded: from weights.safetensors and config.json in a folder.
 
-A new method is one more line. A module, and torch, is imported when a method is first used.
+A new method is one more line. Its module, and torch, are imported when it is first used.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def method_class(name: str, kind: str) -> type[Method]:
 def load(folder: Path, kind: str, device: torch.device | str = "cpu") -> Method:
     """The trained method in `folder`, in evaluation mode on `device`.
 
-    Raises CheckpointError when the folder is incomplete or holds no `kind` of method that is known.
+    Raises CheckpointError when the folder is incomplete or holds no known method of this kind.
     """
     from ..core.checkpoints import CheckpointError, load_weights
 

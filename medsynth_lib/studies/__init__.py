@@ -1,1 +1,1 @@
-"""Trainings that are compared: segmenters on real and synthetic images, copies by number of subjects."""
+"""Comparisons of many trainings: segmenters on real and synthetic images, copies by number of subjects."""

@@ -1,10 +1,11 @@
-"""One arm of the comparison: put its training set together, train a segmenter, measure it on the real test subjects."""
+"""One arm of the comparison: compose its training set, train a segmenter, evaluate it on the real test subjects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..experiment.profiles import SegmentationSizes
 from ..metrics.overlap import dice_per_subject
 from ..models.registry import method_class
 from ..models.segmentation.segmenter import Segmenter
-from . import segmentation_plan as plan
+from . import segmentation_plan
 
 
 def require_masks(*sets: SliceSet) -> None:
@@ -43,36 +44,36 @@ def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> Slic
 
 
 def some_subjects(slices: SliceSet, share: float, seed: int) -> SliceSet:
-    """The slices of so large a share of the subjects, at least of one; with one seed, 10 % lie within 25 %."""
+    """The slices of a random `share` of the subjects, at least one; with one seed, 10 % are a subset of 25 %."""
     names = np.array(sorted(set(slices.subjects.tolist())))
     order = np.random.default_rng(seed).permutation(len(names))
     return slices.of_subjects(names[order[: max(1, round(share * len(names)))]])
 
 
 def pooled(sets: list[SliceSet]) -> SliceSet:
-    """Equally many slices of each set, together as many as the smallest has: more kinds, not more slices."""
+    """Equally many slices of each set, together as many as the smallest set has."""
     each = min(map(len, sets)) // len(sets)
     return reduce(concatenate, [part.select(np.arange(each)) for part in sets])
 
 
 def new_segmenter(name: str, channels: int, n_labels: int, sizes: SegmentationSizes) -> Segmenter:
     """The segmenter called `name`, as large as the profile's `sizes` say."""
-    width, rate = sizes.channels, sizes.learning_rate
+    width, rate = sizes.widths, sizes.learning_rate
     if name == "swin":
         width, rate = [sizes.swin_width], sizes.swin_learning_rate
     return method_class(name, "segmenter")(channels, n_labels, width, rate)
 
 
-def judged_by(validation: SliceSet):
-    """For `fit`: what 1 - mean Dice over subjects and labels of the validation slices is; smaller is better."""
+def validation_dice(validation: SliceSet) -> Callable[[Segmenter], dict[str, float]]:
+    """A `monitor` for `fit`: 1 - mean Dice over subjects and labels of the validation slices (smaller is better)."""
     images = torch.from_numpy(np.array(validation.images))
 
-    def judge(segmenter: Segmenter) -> dict[str, float]:
+    def evaluate(segmenter: Segmenter) -> dict[str, float]:
         found = segmenter.predict(images).numpy()
         _, per_label, _ = dice_per_subject(found, validation.labels, validation.subjects, len(validation.label_names))
         return {"distance": 1 - float(np.nanmean(per_label)) if np.isfinite(per_label).any() else 1.0}
 
-    return judge
+    return evaluate
 
 
 def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None = None) -> None:
@@ -82,7 +83,7 @@ def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None =
     for name, slices in sets.items():
         if shared := sorted(set(slices.subjects.tolist()) & set(test.subjects.tolist())):
             raise DataError(
-                f"{len(shared)} subject(s) stand in the {name} set and in the test set (the first: {shared[0]}); split "
+                f"{len(shared)} subject(s) are in the {name} set and in the test set (the first: {shared[0]}); split "
                 "by subject before anything is trained."
             )
 
@@ -101,16 +102,16 @@ def fitted(
 
     It begins with random weights, or with those of the finished training in the folder `start` (fine-tuning). The
     number of optimiser steps and of slices seen does not depend on the size of `training`. The weights are the last
-    ones or, with `validation`, those that did best on it.
-    Raises ValueError for an unknown segmenter, or one that images of this size do not fit.
+    ones or, with `validation`, those with the best Dice on it.
+    Raises ValueError for an unknown segmenter, or one that cannot take images of this size.
     """
-    plan.check([segmenter], training.size)
+    segmentation_plan.check([segmenter], training.size)
     torch.manual_seed(seed)
     net = new_segmenter(segmenter, len(training.channels), len(training.label_names), sizes)
     if start:
         weights, config = load_weights(start)
         net.load(weights)
-        folder = folder / f"from-{config['key']}"  # other weights to begin with are another training
+        folder = folder / f"from-{config['key']}"  # the key of a training does not cover its first weights
     record = fit(
         net,
         tensors_of(training),
@@ -119,7 +120,7 @@ def fitted(
         batch_size=sizes.batch_size,
         seed=seed,
         augment=augment,
-        monitor=judged_by(validation) if validation is not None else None,
+        monitor=validation_dice(validation) if validation is not None else None,
     )
     return net, record
 
@@ -138,9 +139,9 @@ def train_arm(
     seed: int,
     folder: Path,
     validation: SliceSet | None = None,
-    **how,
+    **how: Any,
 ) -> dict:
-    """Train a segmenter on `training` (see `fitted`, also for `how`) and measure it on `test`, which chooses nothing.
+    """Train a segmenter on `training` (see `fitted`, also for `how`) and evaluate it on `test`, which selects nothing.
 
     Returns {"record"} and what `measured` returns. Raises what `fitted` raises, and DataError when the sets have no
     masks or the test set shares a subject with another one.

@@ -1,4 +1,4 @@
-"""What a comparison would cost on this machine, before it is begun: trainings, hours from measured steps, disk."""
+"""The cost of a comparison on this machine, before it starts: trainings, hours from measured steps, disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOAT = 4  # bytes
 
 
 def images_per_second(segmenter: str, shape: Shape, sizes: SegmentationSizes) -> tuple[float, int]:
-    """How fast (images/s) this segmenter trains here on noise of this shape, and its number of parameters."""
+    """Training speed (images/s) of a segmenter on this machine, on noise of `shape`, and its number of parameters."""
     batch = sizes.batch_size
     if not torch.cuda.is_available():
         batch = min(batch, max(1, CPU_PIXELS // shape.size**2))
@@ -42,7 +42,7 @@ def images_per_second(segmenter: str, shape: Shape, sizes: SegmentationSizes) ->
 def estimate(
     settings: Profile, generators: list[str], jobs: list[Job], channels: int = CHANNELS, labels: int = 4
 ) -> str:
-    """Lines to read; `channels` and `labels` (with background) are BraTS's unless told otherwise."""
+    """The estimate as text; by default `channels` and `labels` (with background) are those of BraTS."""
     sizes, shape = settings.segmentation, Shape(channels, labels, settings.data.image_size)
     known = arms(sizes, generators)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
@@ -55,7 +55,7 @@ def estimate(
         disk += trainings * parameters * FLOAT
         lines.append(
             f"    {segmenter}: {trainings} trainings, {parameters:,} parameters; {speed:,.3g} images/s measured here "
-            f"({device}), {duration(hours)} of that"
+            f"({device}), {duration(hours)} in all"
         )
     each = settings.synthetic * slice_bytes(settings, channels)  # bytes of one generator's samples
     samples = len(generators) * each
@@ -63,7 +63,7 @@ def estimate(
     lines += [
         f"    memory: a training on both holds {size(both)} of slices, on the GPU if that is at most half of it",
         f"    disk: {size(samples)} of synthetic slices ({len(generators)} x {settings.synthetic:,}), {size(disk)} of "
-        f"segmenters; {size(each)} more while a generator is sampled again, for its old slices stay until then",
+        f"segmenters; {size(each)} more while a generator is sampled again, because its old slices stay until then",
     ]
     return "\n".join(lines)
 

@@ -1,15 +1,16 @@
-"""Memorization against subjects, length and mitigations, as jobs: train one generator, watch what it copies on the way.
+"""Memorization by subjects, length and mitigation, as jobs: train one generator, audit its samples on the way.
 
 usage: python -m medsynth_lib.studies.memorization CASE K [--profile demo] [--data phantom] [--seed 0]
 
 CASE is named as in `memorization_plan`: edm-20-plain, dcgan-all-plain, edm-20-augmented, ...
-Each job writes runs/<profile>/<data>/seed<seed>/memory/<CASE>/<K>/metrics.json, last and whole.
+Each job writes runs/<profile>/<data>/seed<seed>/memorization/<CASE>/<K>/metrics.json, as a whole, at its end.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -40,9 +41,9 @@ PAIRS = 8  # nearest pairs that are kept as images, of different training slices
 
 
 def small(slices: SliceSet, size: int) -> SliceSet:
-    """The slices averaged down to at most `size` pixels, with the labels of every k-th pixel.
+    """The slices reduced by block means to at most `size` pixels, with the labels of every k-th pixel.
 
-    What is left over at the lower and right edge, less than one such pixel, is cut off both.
+    Incomplete blocks at the lower and right edges are cut off images and labels.
     """
     factor = -(-slices.size // size)
     images = shrink(slices.images, size)
@@ -53,15 +54,17 @@ def small(slices: SliceSet, size: int) -> SliceSet:
 
 
 def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
-    """The slices of the case's subjects. With one seed fewer subjects are among more.
+    """The slices of the case's subjects. With one seed, fewer subjects are a subset of more.
 
-    "thinned": THINNED times the subjects, every THINNED-th slice of each: as many slices, but no neighbours.
+    "thinned": THINNED times the subjects, every THINNED-th slice of each: as many slices, but no adjacent ones.
     """
-    people = np.random.default_rng(seed).permutation(train.unique_subjects())
-    wanted = (case.subjects or len(people)) * (THINNED if case.mitigation == "thinned" else 1)
-    if wanted > len(people):
-        raise DataError(f"{case.name} asks for {wanted} subjects, but only {len(people)} are there; use more subjects.")
-    chosen = train.of_subjects(people[:wanted])
+    subjects = np.random.default_rng(seed).permutation(train.unique_subjects())
+    wanted = (case.subjects or len(subjects)) * (THINNED if case.mitigation == "thinned" else 1)
+    if wanted > len(subjects):
+        raise DataError(
+            f"{case.name} asks for {wanted} subjects, but only {len(subjects)} are there; use more subjects."
+        )
+    chosen = train.of_subjects(subjects[:wanted])
     if case.mitigation != "thinned":
         return chosen
     own = [np.flatnonzero(chosen.subjects == name)[::THINNED] for name in chosen.unique_subjects()]
@@ -70,7 +73,7 @@ def training_set(train: SliceSet, case: Case, seed: int) -> SliceSet:
 
 def build(case: Case, settings: Profile, shape: joint.Shape, tensors: dict) -> Method:
     """The case's generator, untrained; "small" has half as many channels."""
-    sizes, share = settings.memory, 2 if case.mitigation == "small" else 1
+    sizes, share = settings.memorization, 2 if case.mitigation == "small" else 1
     if case.generator == "dcgan":
         gan = settings.dcgan
         background = round(float((tensors["labels"] == 0).float().mean()), 3)
@@ -84,33 +87,33 @@ def build(case: Case, settings: Profile, shape: joint.Shape, tensors: dict) -> M
         p_std=sizes.p_std,
         prediction_type=pixel.prediction_type,
         patch=sizes.patch,
-        widths=[width // share for width in sizes.channels],
+        widths=[width // share for width in sizes.widths],
         learning_rate=pixel.learning_rate,
         solver_steps=pixel.solver_steps,
     )
 
 
-def watch(own: SliceSet, holdout: SliceSet, seed: int, looks: int):
+def watch(own: SliceSet, holdout: SliceSet, seed: int, n_eval_samples: int) -> Callable[[Method], dict]:
     """A monitor for `fit`: percent of samples flagged as copies of `own`, with interval, and recall of the holdout.
 
-    It chooses nothing: the last weights are published.
+    It selects no weights: the last ones are published.
     """
     layout = LayoutSpace(own.images, dimensions=min(12, len(own) - 1))
     coarse = layout(holdout.images)
 
-    def look(method: Method) -> dict:
-        images = method.sample(looks, seed)[0].cpu().numpy()
+    def evaluate(method: Method) -> dict:
+        images = method.sample(n_eval_samples, seed)[0].cpu().numpy()
         audit = copy_audit(images, own, holdout, seed)
         found = {f"{null}_{key}": audit[null][key] for null in ("smooth", "plain") for key in KEPT}
         return {**found, "recall": neighbour_measures(coarse, layout(images))["recall"]}
 
-    return look
+    return evaluate
 
 
 def measure(case: Case, profile: str, data: str, seed: int) -> None:
-    """Train one case and write what was flagged at each evaluation, at the end, and the nearest pairs.
+    """Train one case and write the copies flagged during and after training, and the nearest pairs.
 
-    A result that answers the same request is left as it is.
+    A result of the same request is kept.
     """
     run = start(case.path, profile, data, seed)
     with own_turn(run.folder, case.path):
@@ -119,7 +122,7 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
             print(f"{case.path} is there already, made from the same slices by the same code")
             mark_done(run.folder)
             return
-        sizes = run.settings.memory
+        sizes = run.settings.memorization
         holdout = small(run.part("holdout"), sizes.image_size)
         own = small(training_set(run.part("gen_train"), case, run.seed_of(f"people{case.k}")), sizes.image_size)
         shape, tensors = joint.shape_of(own), joint.tensors_of(own)
@@ -139,40 +142,40 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
         images = method.sample(2 * sizes.n_eval_samples, run.seed_of("end"))[0].cpu().numpy()
         audit = copy_audit(images, own, holdout, run.seed_of("audit"))
         order = np.argsort(-audit["r"])
-        _, first = np.unique(audit["nearest"][order], return_index=True)  # every training slice once, at its closest
+        _, first = np.unique(audit["nearest"][order], return_index=True)  # each training slice once, with its nearest
         pairs = order[np.sort(first)][:PAIRS]
         save_arrays(run.folder / "nearest.npz", drawn=images[pairs], training=own.images[audit["nearest"][pairs]])
         lines = (run.folder / "monitor.jsonl").read_text(encoding="utf-8").splitlines()
         run.finish(
             request=asked,
             slices=len(own),
-            people=len(own.unique_subjects()),
+            subjects=len(own.unique_subjects()),
             training=record,
-            looks=[json.loads(line) for line in lines],
+            evaluations=[json.loads(line) for line in lines],
             **{null: {key: audit[null][key] for key in KEPT} for null in ("smooth", "plain")},
         )
 
 
 def request(case: Case, settings: Profile, data: dict[str, str]) -> dict:
     """All that a case's result depends on; a result with another request is stale."""
-    sizes = {name: asdict(getattr(settings, name)) for name in ("memory", "diffusion", "dcgan")}
-    for name in ("subjects", "mitigated", "seeds"):  # which other cases there are changes nothing here
-        del sizes["memory"][name]
+    sizes = {name: asdict(getattr(settings, name)) for name in ("memorization", "diffusion", "dcgan")}
+    for name in ("subjects", "mitigated", "seeds"):  # they only say which other cases there are
+        del sizes["memorization"][name]
     return json.loads(json.dumps({"case": asdict(case), "sizes": sizes, "code": code(), **data}))  # as it is read back
 
 
 def results(run: Run) -> dict[Case, dict]:
-    """What every case of the run's plan found; those that are missing or stale are trained now, side by side."""
-    planned, data = cases(run.settings.memory), run.data_hashes()
+    """The results of all cases in the run's plan; those that are missing or stale are trained now, side by side."""
+    planned, data = cases(run.settings.memorization), run.data_hashes()
 
-    def look(case: Case) -> dict | None:
+    def find(case: Case) -> dict | None:
         return read(run.root / case.path, request(case, run.settings, data))
 
-    return completed(planned, look, lambda case: partial(measure, case, run.profile_source, run.data, run.seed))
+    return completed(planned, find, lambda case: partial(measure, case, run.profile_source, run.data, run.seed))
 
 
 def nearest(result: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn images and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
+    """Samples and their nearest training slices, the closest first: two arrays [at most PAIRS, C, H, W]."""
     with np.load(result["folder"] / "nearest.npz", allow_pickle=False) as stored:
         return stored["drawn"], stored["training"]
 
@@ -186,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed)
     except (ValueError, DataError, CheckpointError, TrainingError) as error:
-        print(f"memory/{asked.case}/{asked.k}: {error}")
+        print(f"memorization/{asked.case}/{asked.k}: {error}")
         return 1
     return 0
 

@@ -1,15 +1,15 @@
-"""Which trainings notebook 10 compares. Without torch: Snakemake reads it to plan one job for each."""
+"""Which trainings notebook 10 compares. Imports no torch, because the Snakefile plans one job for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..experiment.profiles import MemorySizes
+from ..experiment.profiles import MemorizationSizes
 
 GENERATORS = ("edm", "dcgan")
 MITIGATIONS = ("augmented", "thinned", "small")
 PLAIN = "plain"
-THINNED = 4  # of "thinned": so many times the subjects, every k-th slice of each
+THINNED = 4  # in "thinned": this many times the subjects, and every k-th slice of each
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Case:
     @property
     def path(self) -> str:
         """Its folder below that of the run."""
-        return f"memory/{self.name}/{self.k}"
+        return f"memorization/{self.name}/{self.k}"
 
 
 def case_of(name: str, k: int) -> Case:
-    """The case of this name; ValueError for another."""
+    """The case called `name`; ValueError for an unknown one."""
     generator, _, rest = name.partition("-")
     subjects, _, mitigation = rest.partition("-")
     number = 0 if subjects == "all" else int(subjects) if subjects.isdigit() else -1
@@ -44,7 +44,7 @@ def case_of(name: str, k: int) -> Case:
     return Case(generator, number, mitigation, k)
 
 
-def cases(sizes: MemorySizes) -> list[Case]:
+def cases(sizes: MemorizationSizes) -> list[Case]:
     """Each generator on each number of subjects; the diffusion model with each mitigation, too."""
     plain = [(generator, subjects, PLAIN) for generator in GENERATORS for subjects in sizes.subjects]
     mitigated = [("edm", sizes.mitigated, mitigation) for mitigation in MITIGATIONS]

@@ -1,10 +1,10 @@
-"""The comparison of notebook 06 as jobs: train one arm once and measure it; read what all jobs found.
+"""The comparison of notebook 06 as jobs: train and evaluate one arm; read the results of all jobs.
 
 usage: python -m medsynth_lib.studies.segmentation ARM SEGMENTER K --generators "vae edm" [--profile demo]
        [--data phantom] [--seed 0]
 
 ARM is named as in `segmentation_plan`, with "_" for spaces: real, edm_only, real_+_edm, real10_+_3_edm, ...
-Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metrics.json, last and whole.
+Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metrics.json, as a whole, at its end.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from ..experiment.finished import mark_done
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
-from . import segmentation_plan as plan
+from . import segmentation_plan
 from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
 from .jobs import code, read
 from .segmentation_plan import Arm, Job, folder_name
 
 # Sizes that change a training
 TRAINING = (
-    *("steps", "batch_size", "channels", "learning_rate"),
+    *("steps", "batch_size", "widths", "learning_rate"),
     *("swin_width", "swin_learning_rate", "validation_slices"),
 )
 
 
 @dataclass(frozen=True)
 class Sets:
-    """What one arm is made from: real subjects for training and for validation, and each generator's slices, parted."""
+    """What arms are composed of: real slices and those of each generator, both for training and for validation."""
 
     real: SliceSet
     real_validation: SliceSet
@@ -55,7 +55,7 @@ class Sets:
 def sets_of(run: Run, generators: dict[str, dict]) -> Sets:
     """The sets of a run; `generators` as `report.trained_generators` gives them."""
     samples = {name: SliceSet.load(metrics["folder"] / "samples") for name, metrics in generators.items()}
-    cut = {name: round(len(slices) * (1 - plan.SYNTHETIC_VALIDATION)) for name, slices in samples.items()}
+    cut = {name: round(len(slices) * (1 - segmentation_plan.SYNTHETIC_VALIDATION)) for name, slices in samples.items()}
     return Sets(
         run.part("gen_train"),
         run.part("holdout"),
@@ -65,11 +65,11 @@ def sets_of(run: Run, generators: dict[str, dict]) -> Sets:
 
 
 def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[SliceSet, SliceSet]]:
-    """The arm's trainings, one or (bridged) two: the slices it learns from, and those by which weights are chosen.
+    """The arm's trainings, one or (bridged) two: the training slices, and those by which weights are selected.
 
-    As in Akbar et al., synthetic slices choose where no real one is learned from; else real subjects, the holdout, who
-    trained no generator. `seed` chooses the subjects where `arm.real` is less than 1; `validation` is at most so many
-    slices (0 = all).
+    As in Akbar et al., synthetic slices select the weights where training uses no real ones; otherwise the holdout
+    does, real subjects that trained no generator. `seed` chooses the subjects where `arm.real` is less than 1;
+    `validation` is the largest number of slices for selection (0 = all).
     """
 
     def some(slices: SliceSet) -> SliceSet:
@@ -91,7 +91,7 @@ def train(
     arm: Arm, sets: Sets, test: SliceSet, sizes: SegmentationSizes, seed: int, folder: Path, segmenter: str = "unet"
 ) -> dict:
     """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
-    parts, people, records = stages(arm, sets, seed, sizes.validation_slices), set(sets.real.subjects.tolist()), []
+    parts, subjects, records = stages(arm, sets, seed, sizes.validation_slices), set(sets.real.subjects.tolist()), []
     for training, validation in parts:
         keep_apart(test, training, validation)
     short = replace(sizes, steps=max(1, sizes.steps * arm.effort // len(parts)))
@@ -106,7 +106,7 @@ def train(
             segmenter=segmenter,
             validation=validation,
         )
-        kinds = Counter(subject in people for subject in set(training.subjects.tolist()))
+        kinds = Counter(subject in subjects for subject in set(training.subjects.tolist()))
         records.append({**record, "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
     return {"record": record, "stages": records, **measured(net, test)}
 
@@ -114,7 +114,7 @@ def train(
 def request(job: Job, arm: Arm, sizes: SegmentationSizes, data: dict, generators: dict[str, dict]) -> dict:
     """All that a job's result depends on (`data`: see `Run.data_hashes`); a result with another request is stale.
 
-    A generator counts by its samples: trained again with the same ones, it changes nothing here.
+    A generator enters by its samples only: a new training with equal samples changes nothing here.
     """
     samples = {name: hash_of(generators[name]["folder"] / "samples") for name in arm.synthetic}
     used = {name: getattr(sizes, name) for name in TRAINING}
@@ -123,16 +123,16 @@ def request(job: Job, arm: Arm, sizes: SegmentationSizes, data: dict, generators
 
 
 def measure(job: Job, profile: str, data: str, seed: int, generators: list[str]) -> None:
-    """Train the job's arm (named as in the plan or as its folder) and write into it what the real test subjects say.
+    """Train the job's arm (named as in the plan or as its folder) and write its results on the real test subjects.
 
-    A result that answers the same request is left as it is.
-    `generators`: for those of the arm there must be samples, others only make their arms' names known.
+    A result of the same request is kept.
+    generators  those of the arm need samples; the others only make their arms' names known
     Raises ValueError for a job that is not in the plan, ReportError when samples are missing.
     """
     run = start(job.path, profile, data, seed)
     with own_turn(run.folder, job.path):
         sizes = run.settings.segmentation
-        known = plan.arms(sizes, generators)
+        known = segmentation_plan.arms(sizes, generators)
         names = {folder_name(name): name for name in known}
         if folder_name(job.arm) not in names:
             raise ValueError(f"unknown arm {job.arm!r}; known in this run: {', '.join(names)}.")
@@ -162,31 +162,31 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
 
 
 def without_nan(values: np.ndarray) -> list:
-    """Nested lists in which "no value" is None, for JSON knows no NaN."""
+    """Nested lists with None for NaN, which JSON does not have."""
     return np.where(np.isnan(values), None, values).tolist()
 
 
 def measured_before(folder: Path, asked: dict) -> dict | None:
-    """What a job found, as arrays over test subjects; None when it has not finished or answered another request."""
+    """A job's result as arrays over test subjects; None if it has not finished or belongs to another request."""
     if not (found := read(folder, asked)):
         return None
     return found | {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
 
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
-    """What every job of the run's plan found; those that are missing or stale are trained now, side by side."""
+    """The results of all jobs in the run's plan; those that are missing or stale are trained now, side by side."""
     generators, sizes, data = report.trained_generators(run), run.settings.segmentation, run.data_hashes()
-    known, planned = plan.arms(sizes, generators), plan.jobs(sizes, generators, segmenters)
+    known, planned = segmentation_plan.arms(sizes, generators), segmentation_plan.jobs(sizes, generators, segmenters)
 
-    def look(job: Job) -> dict | None:
+    def find(job: Job) -> dict | None:
         return measured_before(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
 
     where = (run.profile_source, run.data, run.seed, list(generators))
-    return completed(planned, look, lambda job: partial(measure, job, *where))
+    return completed(planned, find, lambda job: partial(measure, job, *where))
 
 
 def predictions(result: dict) -> np.ndarray:
-    """Label maps uint8 [N, H, W] of the test slices, as one job (an entry of `results`) found them."""
+    """Label maps uint8 [N, H, W] of the test slices, predicted by one job (an entry of `results`)."""
     with np.load(result["folder"] / "predictions.npz", allow_pickle=False) as stored:
         return stored["labels"]
 
@@ -196,7 +196,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("arm", help='as in segmentation_plan, with "_" for spaces')
     parser.add_argument("segmenter", help="unet, dynunet or swin")
     parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
-    parser.add_argument("--generators", required=True, help="with spaces: the arm's own, and the one that is studied")
+    parser.add_argument(
+        "--generators", required=True, help="separated by spaces: the arm's own, and the one that is studied"
+    )
     options.add_run(parser)
     asked = parser.parse_args(arguments)
     job = Job(asked.segmenter, asked.arm, asked.k)

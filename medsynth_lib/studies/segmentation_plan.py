@@ -1,4 +1,4 @@
-"""Which trainings the comparison consists of. Without torch: Snakemake reads it to plan one job for each."""
+"""Which trainings notebook 06 compares. Imports no torch, because the Snakefile plans one job for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANNELS = 4  # assumed before the data are opened: BraTS's, the most of all sou
 
 @dataclass(frozen=True)
 class Arm:
-    """What one segmenter learns from. Every arm takes equally many steps, but for `effort`."""
+    """What one segmenter is trained on. All arms take equally many steps, except for `effort`."""
 
     real: float = 1.0  # share of the real training subjects; 0 = none
     synthetic: tuple[str, ...] = ()  # generators, in equal parts
@@ -44,7 +44,7 @@ def folder_name(arm: str) -> str:
 
 
 def check(segmenters: Iterable[str], size: int) -> None:
-    """ValueError for an unknown name (the known ones follow), and for the Swin transformer on unfit images.
+    """Raise ValueError for an unknown segmenter, and for the Swin transformer on images that it cannot take.
 
     size   pixels, height = width. MONAI's Swin encoder halves it five times and normalises what is left.
     """

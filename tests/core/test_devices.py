@@ -118,10 +118,10 @@ def test_batches_from_the_host_are_pinned_and_ready_before_they_are_asked_for(mo
 def test_a_perfect_denoiser_has_no_error_in_bfloat16(monkeypatch):
     """At t = 0 the noise is a hundredth of the image: an image rounded to bfloat16 would have an error of 7.5e-3."""
     ddpm = DDPM(2, 3, 16, patch=2, widths=(8, 16), layers=1)
-    picture = torch.rand(4, 5, 16, 16) * 2 - 1
-    noise, t = torch.randn_like(picture), torch.zeros(4, dtype=torch.long)
-    noisy = ddpm.noise_scheduler.add_noise(picture, noise, t)
-    monkeypatch.setattr(FoldedUNet, "forward", lambda *_: picture)
+    image = torch.rand(4, 5, 16, 16) * 2 - 1
+    noise, t = torch.randn_like(image), torch.zeros(4, dtype=torch.long)
+    noisy = ddpm.noise_scheduler.add_noise(image, noise, t)
+    monkeypatch.setattr(FoldedUNet, "forward", lambda *_: image)
     with autocast(CPU, "bf16-mixed"):
         error = (ddpm.predictor(noisy, t) - noise).square().mean()
     assert error < 1e-9
@@ -131,13 +131,13 @@ def test_what_the_discriminator_is_shown_keeps_its_place_in_bfloat16():
     """torch computes the grid of a resampling as a matrix product, to half a pixel in bfloat16."""
     gan = METHODS["stylegan2"]()
     gan.discriminator.p.fill_(1.0)
-    pictures = torch.rand(4, 5, 16, 16) * 2 - 1
+    images = torch.rand(4, 5, 16, 16) * 2 - 1
     seen = []
     for precision in ("32-true", "bf16-mixed"):
         torch.manual_seed(0)
         with autocast(CPU, precision):
-            seen.append(gan.seen(pictures))
-            rough = views.adaptive(pictures, 2, gan.discriminator.p)
+            seen.append(gan.seen(images))
+            rough = views.adaptive(images, 2, gan.discriminator.p)
             grid = F.affine_grid(torch.eye(2, 3)[None], [1, 1, 4, 4], align_corners=False)
     assert torch.equal(*seen)
     assert grid.dtype == torch.bfloat16 and not torch.allclose(rough, seen[0], atol=1e-2), "the trap is still there"

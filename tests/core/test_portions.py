@@ -5,7 +5,7 @@ import pytest
 from disc_images import disc_images
 
 from medsynth_lib.core import portions
-from medsynth_lib.core.portions import blocks, length, mean_picture, spans
+from medsynth_lib.core.portions import blocks, length, mean_image, spans
 from medsynth_lib.data.foreground import foreground
 from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.metrics import plausibility, seams
@@ -54,7 +54,7 @@ def test_a_bad_value_in_the_last_portion_is_found():
 
 @pytest.mark.parametrize("n", [1, 6, 7, 8, 23])
 def test_the_mean_picture_is_that_of_numpy_to_the_last_digit(n):
-    found = mean_picture(portions.portions(IMAGES[:n]))
+    found = mean_image(portions.portions(IMAGES[:n]))
     assert found.dtype == np.float32 and np.array_equal(found, IMAGES[:n].mean((0, 1)))
 
 

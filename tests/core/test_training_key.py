@@ -11,13 +11,13 @@ from test_trainer import ONES, Slope
 from medsynth_lib.core import trainer as training
 from medsynth_lib.core import training_key
 from medsynth_lib.core.trainer import fit
-from medsynth_lib.core.training_key import code_hash, thing_hash
+from medsynth_lib.core.training_key import code_hash, value_hash
 from medsynth_lib.data.augment import augment, random_affine, random_intensity_curve
 from medsynth_lib.data.slices import SliceSet
 from medsynth_lib.evaluation import monitor
 from medsynth_lib.models.autoencoder.vae import VAE
 from medsynth_lib.models.diffusion.edm import EDM
-from medsynth_lib.studies.arms import judged_by
+from medsynth_lib.studies.arms import validation_dice
 
 CELL = '''
 """A cell."""
@@ -133,10 +133,10 @@ def slices(seed: int) -> SliceSet:
 
 def test_who_chooses_the_weights_is_part_of_the_key(tmp_path, capsys):
     """Two validation sets, one function: two trainings. The same set again: the same."""
-    assert thing_hash(judged_by(slices(1))) == thing_hash(judged_by(slices(1)))
-    assert thing_hash(judged_by(slices(1))) != thing_hash(judged_by(slices(2)))
+    assert value_hash(validation_dice(slices(1))) == value_hash(validation_dice(slices(1)))
+    assert value_hash(validation_dice(slices(1))) != value_hash(validation_dice(slices(2)))
     watches = [monitor.holdout_monitor(slices(1), slices(k), 0, n=n) for k, n in ((2, 8), (2, 8), (3, 8), (2, 9))]
-    hashes = [thing_hash(watch) for watch in watches]
+    hashes = [value_hash(watch) for watch in watches]
     assert hashes[0] == hashes[1] and len(set(hashes)) == 3
 
     def liking(goal):
@@ -151,8 +151,8 @@ def test_who_chooses_the_weights_is_part_of_the_key(tmp_path, capsys):
 
 def test_augmentation_is_known_by_its_code_and_not_by_its_name():
     first, second = cell()["brighter"], cell(CELL.replace("* 1.5", "* 2.5"))["brighter"]
-    assert first.__name__ == second.__name__ and thing_hash(first) != thing_hash(second)
-    assert thing_hash(first) == thing_hash(cell(CELL.replace("# a line", "# other"))["brighter"])
+    assert first.__name__ == second.__name__ and value_hash(first) != value_hash(second)
+    assert value_hash(first) == value_hash(cell(CELL.replace("# a line", "# other"))["brighter"])
     library = [
         augment,
         random_affine,
@@ -161,7 +161,7 @@ def test_augmentation_is_known_by_its_code_and_not_by_its_name():
         partial(random_intensity_curve, points=5),
         None,
     ]
-    assert len({thing_hash(one) for one in library}) == len(library)
+    assert len({value_hash(one) for one in library}) == len(library)
 
 
 def test_values_count_by_their_content():
@@ -171,9 +171,9 @@ def test_values_count_by_their_content():
     net = torch.nn.Linear(2, 1)
     pairs = [(np.arange(3), np.arange(1, 4)), (torch.ones(2), torch.zeros(2)), ({"a": 1}, {"a": 2}), ([1, 2], [2, 1])]
     for one, other in pairs:
-        assert thing_hash(holding(one)) == thing_hash(holding(one)) != thing_hash(holding(other))
-    before = thing_hash(holding(net))
+        assert value_hash(holding(one)) == value_hash(holding(one)) != value_hash(holding(other))
+    before = value_hash(holding(net))
     torch.nn.init.zeros_(net.weight)
-    assert thing_hash(holding(net)) != before
+    assert value_hash(holding(net)) != before
     names = np.array(["a", "b"]), np.array(["a", "c"])
-    assert thing_hash(holding(names[0])) != thing_hash(holding(names[1]))
+    assert value_hash(holding(names[0])) != value_hash(holding(names[1]))

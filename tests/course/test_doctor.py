@@ -16,7 +16,7 @@ def test_a_line_for_everything_and_the_exit_code(monkeypatch, capsys):
     assert doctor.main([]) == 1
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"{'two':12s} is broken",
-        f"{'':12s} mend: mend it.",
+        f"{'':12s} fix: mend it.",
         "1 problem",
     ]
 
@@ -25,13 +25,13 @@ def test_every_check_answers_here():
     found = [check() for check in doctor.CHECKS]
     about = [finding.about for finding in found]
     assert about == sorted(set(about), key=about.index) and all(finding.text for finding in found)
-    assert not next(finding for finding in found if finding.about == "torch").mend
+    assert not next(finding for finding in found if finding.about == "torch").fix
 
 
 @pytest.mark.parametrize(("version", "fits"), [((3, 10, 1), False), ((3, 12, 0), True), ((3, 15, 0), False)])
 def test_pythons(monkeypatch, version, fits):
     monkeypatch.setattr(sys, "version_info", version)
-    assert bool(doctor.python().mend) != fits
+    assert bool(doctor.python().fix) != fits
 
 
 def test_packages_against_the_lock(tmp_path):
@@ -41,10 +41,10 @@ def test_packages_against_the_lock(tmp_path):
     assert doctor.pinned(tmp_path).keys() - {"no-such-package"} == {"numpy", "torch"}
     found = doctor.packages(tmp_path)
     assert "numpy" in found.text and "(lock: 0.1)" in found.text
-    assert bool(found.mend) == (sys.platform == "win32")
+    assert bool(found.fix) == (sys.platform == "win32")
     (tmp_path / "requirements.lock").write_text("no-such-package==1.0\n")
     found = doctor.packages(tmp_path)
-    assert "missing: no-such-package" in found.text and "install.py" in found.mend
+    assert "missing: no-such-package" in found.text and "install.py" in found.fix
 
 
 def test_a_broken_torchvision_is_to_be_uninstalled(monkeypatch, tmp_path):
@@ -53,20 +53,20 @@ def test_a_broken_torchvision_is_to_be_uninstalled(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     found = doctor.torchvision()
-    assert "does not fit torch" in found.text and "pip uninstall torchvision" in found.mend
+    assert "does not fit torch" in found.text and "pip uninstall torchvision" in found.fix
 
 
 def test_without_make_it_says_what_to_type(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     found = doctor.make()
-    assert "no make and no bash; type python -m medsynth_lib reproduce" in found.text and not found.mend
+    assert "no make and no bash; type python -m medsynth_lib reproduce" in found.text and not found.fix
 
 
 def test_too_little_room(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "not" / "there"))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e8))
     found = doctor.disk()
-    assert str(tmp_path / "not" / "there") in found.text and "MEDSYNTH_RUNS" in found.mend
+    assert str(tmp_path / "not" / "there") in found.text and "MEDSYNTH_RUNS" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_too_little_room(monkeypatch, tmp_path):
 def test_a_variable_that_nobody_reads_or_can_read(monkeypatch, name, value, words):
     monkeypatch.setenv(name, value)
     found = doctor.variables()
-    assert f"{name}={value}" in found.text and words in found.mend
+    assert f"{name}={value}" in found.text and words in found.fix
 
 
 def test_data_that_are_there_are_named(monkeypatch, tmp_path):

@@ -54,7 +54,7 @@ def test_a_failure_keeps_the_log_and_the_exit_code(words, root, code):
 
 
 def test_a_job_that_shares_the_cores_does_not_spin():
-    assert job.environment(1, beside=True)["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert job.environment(1, shared=True)["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_where_nobody_listens_the_log_goes_on(words, root):

@@ -48,7 +48,7 @@ def small(tmp_path):
 
     def write_and_hash():
         nbformat.write(notebook, tmp_path / "n.ipynb")
-        return course.code_hash("n", tmp_path, library)
+        return course.notebook_hash("n", tmp_path, library)
 
     return notebook, library, write_and_hash
 

@@ -28,7 +28,7 @@ def folder(tmp_path):
         if "05" in job:
             samples(0.5).save(tmp_path / job / "samples")
             (tmp_path / job / "config.json").write_text('{"key": "k"}')
-        metrics = {"job": job, "beside": finished.beside(tmp_path / job)}
+        metrics = {"job": job, "describes": finished.described(tmp_path / job)}
         (tmp_path / job / "metrics.json").write_text(json.dumps(metrics))
         (tmp_path / job / "log.txt").write_text(f"last words of {job}\n")
         if job != "05_ddpm/latent_diffusion":
@@ -102,7 +102,7 @@ def test_one_run_at_a_time_in_a_folder(tmp_path, monkeypatch, capsys, root, name
     with subprocess.Popen([sys.executable, "-c", HOLD, str(folder / name)], **pipes) as other:
         assert other.stdout.readline() == "held\n"
         assert reproduce.main(words) == 2
-        assert f"is at work in {folder}; wait for it or choose another SEED" in capsys.readouterr().out
+        assert f"is using {folder}; wait for it or choose another SEED" in capsys.readouterr().out
         assert not (folder / "config.json").exists()
         other.kill()
     assert reproduce.main(words) == 0 and (folder / "config.json").is_file()

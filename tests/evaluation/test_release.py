@@ -161,14 +161,16 @@ def test_samples_that_are_not_the_audited_ones_are_refused(run):
     """Sampled again by a run that did not finish, or reported before they were sampled."""
     samples_hash = samples().hash()
     folder = run(samples_hash=samples_hash)
-    metrics = json.loads((folder / "05_ddpm" / "metrics.json").read_text()) | {"beside": {"samples_hash": samples_hash}}
+    metrics = json.loads((folder / "05_ddpm" / "metrics.json").read_text()) | {
+        "describes": {"samples_hash": samples_hash}
+    }
     (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
     assert release.release(folder, "edm")
     others = replace(samples(), images=-samples().images)
     others.save(folder / "05_ddpm" / "samples")
     with pytest.raises(ReportError, match="did not finish"):
         release.release(folder, "edm")
-    metrics["beside"] = {"samples_hash": others.hash()}
+    metrics["describes"] = {"samples_hash": others.hash()}
     (folder / "05_ddpm" / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ReportError, match="07_evaluation again"):
         release.release(folder, "edm")

@@ -86,7 +86,7 @@ def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_p
     with pytest.raises(report.ReportError, match="holds no trained generator"):
         report.trained_generators(run)
     runs.start("01_vae", "smoke").finish(generator="vae")
-    run.publish(run.folder / "stylegan2", generator="stylegan2")
+    run.register(run.folder / "stylegan2", generator="stylegan2")
     run.finish(table=[])
     found = report.trained_generators(run)
     assert found.keys() == {"vae", "stylegan2"} and found["stylegan2"]["folder"] == run.folder / "stylegan2"
@@ -106,7 +106,10 @@ def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypat
     samples.save(run.folder / "samples")
     (run.folder / "config.json").write_text('{"key": "one"}')
     run.finish(generator="dcgan")
-    assert report.trained_generators(run)["dcgan"]["beside"] == {"samples_hash": samples.hash(), "weights_key": "one"}
+    assert report.trained_generators(run)["dcgan"]["describes"] == {
+        "samples_hash": samples.hash(),
+        "weights_key": "one",
+    }
     other.save(run.folder / "samples")
     assert not finished.is_done(run.folder)
     with pytest.raises(report.ReportError, match="trained or sampled again by a run that did not finish"):

@@ -33,7 +33,7 @@ def smaller(profile):
 
 def test_published_weights_sample_nearly_the_same(run):
     run, vae = run
-    (folder,) = reference.publish(run.folder.parent, reference.REFERENCES)
+    (folder,) = reference.copy_generators(run.folder.parent, reference.REFERENCES)
     assert folder == reference.REFERENCES / "phantom_32px" / "vae"
     record = json.loads((folder / "config.json").read_text())["run"]
     assert record["seed"] == 0 and record["data_hash"] == run.slices().hash()
@@ -44,14 +44,14 @@ def test_published_weights_sample_nearly_the_same(run):
 def test_too_large_a_model_is_refused_before_anything_is_written(run, monkeypatch):
     monkeypatch.setattr(reference, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="more than 1,000: make it smaller"):
-        reference.publish(run[0].folder.parent, reference.REFERENCES)
+        reference.copy_generators(run[0].folder.parent, reference.REFERENCES)
     assert not reference.REFERENCES.exists()
 
 
 def test_nothing_is_shown_where_nothing_fits(run, capsys):
     run, _ = run
     assert ms.load_reference("vae", run) is None and "no reference weights" in capsys.readouterr().out
-    (folder,) = reference.publish(run.folder.parent, reference.REFERENCES)
+    (folder,) = reference.copy_generators(run.folder.parent, reference.REFERENCES)
     config = json.loads((folder / "config.json").read_text())
     config["plan"]["arguments"]["channels"] = 1
     (folder / "config.json").write_text(json.dumps(config))

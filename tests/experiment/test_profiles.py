@@ -42,10 +42,10 @@ def test_the_profiles_grow():
 @pytest.mark.parametrize("name", PROFILES)
 def test_sizes_fit_together(name):
     sizes = PROFILES[name]
-    size, levels = sizes.data.image_size, len(sizes.diffusion.channels)
+    size, levels = sizes.data.image_size, len(sizes.diffusion.widths)
     assert size & (size - 1) == 0, "VAE and GAN halve the image down to 4 pixels"
     assert size // sizes.diffusion.patch >= 2 ** (levels - 1)
-    assert all(width % 8 == 0 for width in sizes.diffusion.channels), "group norm with 8 groups"
+    assert all(width % 8 == 0 for width in sizes.diffusion.widths), "group norm with 8 groups"
 
 
 def test_a_profile_cannot_be_changed_or_get_unknown_keys():
@@ -156,10 +156,10 @@ REFUSED = {
     '[vae]\nbeta = "2"': r"\[vae\] beta is '2'; write a number",
     "[diffusion]\nattention = 1": "attention is 1; write true or false",
     "[diffusion]\nprediction_type = 1": "prediction_type is 1; write a word in quotes",
-    "[diffusion]\nchannels = 64": r"channels is 64; write a list of values in brackets",
-    "[diffusion]\nchannels = [64, 96.0]": "channels is 96.0; write a whole number",
+    "[diffusion]\nwidths = 64": r"widths is 64; write a list of values in brackets",
+    "[diffusion]\nwidths = [64, 96.0]": "widths is 96.0; write a whole number",
     "[stylegan]\nstylegan3_channels = [8]": r"stylegan3_channels is \[8\]; write a list of 2 values",
-    "[diffusion]\nchannels = []": "write at least one value",
+    "[diffusion]\nwidths = []": "write at least one value",
     "[vae]\nimages = 0": r"\[vae\] images is 0; write a number above 0",
     "[vae]\nbatch_size = -1": "batch_size is -1; write no negative number",
     "[vae]\nlearning_rate = inf": "learning_rate is inf; write a finite number",
@@ -178,31 +178,31 @@ REFUSED = {
     "[translation]\npatch = 8": "patch is 8; take 1, 2 or 4",
     "[translation]\ndiscriminator_layers = 5": "discriminator_layers is 5; take fewer at image_size 64",
     "[diffusion]\npatch = 3": r"\[diffusion\] patch is 3; take a divisor of image_size, 64",
-    "[diffusion]\nchannels = [8, 8, 8, 8, 8, 8]": "take at most 5 levels, because images have 16 positions",
-    "[diffusion]\nchannels = [60]": "take multiples of 8",
-    "[diffusion]\nattention = true\nchannels = [16]": "take at least 32 at the lowest level for attention",
+    "[diffusion]\nwidths = [8, 8, 8, 8, 8, 8]": "take at most 5 levels, because images have 16 positions",
+    "[diffusion]\nwidths = [60]": "take multiples of 8",
+    "[diffusion]\nattention = true\nwidths = [16]": "take at least 32 at the lowest level for attention",
     "[latent]\nwidth = 4": r"\[latent\] width is 4; take at least 8",
     "[ablation]\nnfe = [2]": "take numbers from 4 to 1000",
     "[ablation]\nancestral_steps = 1_001": "take at most 1000",
-    "[spatial]\nautoencoder_patch = 3": "twice of it must divide image_size, 64",
+    "[spatial]\nautoencoder_patch = 3": "twice its value must divide image_size, 64",
     "[spatial]\nautoencoder_width = 4": "autoencoder_width is 4; take a multiple of 8",
-    "[spatial]\nchannels = [32, 32, 32, 32, 32, 32]": "take at most 5 levels, because latents have 16 positions",
+    "[spatial]\nwidths = [32, 32, 32, 32, 32, 32]": "take at most 5 levels, because latents have 16 positions",
     "[spatial]\ntile = 128": "tile is 128; take an even number up to image_size, 64",
     "[spatial]\ntile = 24": "tile is 24; take a multiple of 16",
     "[spatial]\ncost_image_sizes = [16]": "take multiples of 8 from the tile's 32 pixels on",
-    "[memory]\nimage_size = 128": r"\[memory\] image_size is 128; take a power of two from 16 to image_size, 64",
-    "[memory]\nchannels = [8]": "take multiples of 16, because one mitigation halves them",
-    "[memory]\nsubjects = [200]": "take at most the 180 of 300 subjects",
-    "[memory]\nmitigated = 50": "mitigated is 50; take at most 45, with 180 to learn from",
+    "[memorization]\nimage_size = 128": r"\[memorization\] image_size is 128; take a power of two from 16 to",
+    "[memorization]\nwidths = [8]": "take multiples of 16, because one mitigation halves them",
+    "[memorization]\nsubjects = [200]": "take at most 180, the training subjects among 300",
+    "[memorization]\nmitigated = 50": "mitigated is 50; take at most 45, with 180 training subjects",
     "[data]\nsubjects = 2": "subjects is 2; take at least 3",
-    "[segmentation]\nchannels = [8, 8, 8, 8, 8, 8, 8]": "take at most 6 levels at image_size 64",
+    "[segmentation]\nwidths = [8, 8, 8, 8, 8, 8, 8]": "take at most 6 levels at image_size 64",
     "[segmentation]\nswin_width = 20": "take a multiple of 12",
     "[segmentation]\nfractions = [1.0]": "take shares below 1",
     "[rare]\nimbalance_ratio = 1e6": "take a number from 1 to head_images, 1000",
     "[minutes]\n01_vae = 0": r"\[minutes\] 01_vae is 0; write a number above 0",
     "[minutes]\nvae = 3": "vae is no notebook; write a name such as 01_vae",
     "minutes = 3": r"write it as a section \[minutes\]",
-    "[vae": "is no TOML",
+    "[vae": "is not valid TOML",
 }
 
 
@@ -234,7 +234,7 @@ def test_a_base_that_leads_nowhere_is_refused(own, text, words):
 
 
 def test_names_that_cannot_be_a_run_folder_are_refused(own):
-    with pytest.raises(ValueError, match="a profile of the name demo is shipped; give the file another name"):
+    with pytest.raises(ValueError, match="a profile named demo is shipped; give the file another name"):
         profile(own(THREE, "demo.toml"))
     for name in ("my own.toml", ".toml", "-x.toml", "a:b.toml"):
         with pytest.raises(ValueError, match="letters, digits, - and _ only|path of a .toml file"):

@@ -76,7 +76,7 @@ def everything_in(folder):
 
 def test_a_start_deletes_nothing(tmp_path):
     run = runs.start("03_stylegan", "smoke")
-    run.publish(run.folder / "stylegan2", generator="stylegan2")
+    run.register(run.folder / "stylegan2", generator="stylegan2")
     run.finish(answer=42)
     before = everything_in(tmp_path)
     assert {"metrics.json", "done.json"} <= {path.name for path in before}
@@ -108,11 +108,11 @@ def test_a_kill_before_the_end_leaves_the_old_result(tmp_path, monkeypatch):
 def test_a_generator_that_was_left_out_is_no_longer_a_result_once_the_others_are_there():
     run = runs.start("03_stylegan", "smoke")
     for name in ("progan", "stylegan2"):
-        run.publish(run.folder / name, generator=name)
+        run.register(run.folder / name, generator=name)
     (run.folder / "progan" / "weights.safetensors").write_bytes(b"weights")
     run.finish(table=1)
     again = runs.start("03_stylegan", "smoke")
-    again.publish(again.folder / "stylegan2", generator="stylegan2")
+    again.register(again.folder / "stylegan2", generator="stylegan2")
     assert report.generators_in(run.root).keys() == {"progan", "stylegan2"}, "until the end the old ones stand"
     again.finish(table=2)
     assert report.generators_in(run.root).keys() == {"stylegan2"}

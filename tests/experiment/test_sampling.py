@@ -242,12 +242,12 @@ def test_shards_and_samples_of_other_weights_are_not_kept(trained, monkeypatch, 
     train_anew(method, like, folder)
     capsys.readouterr()
     assert sampling.main(words) == 0
-    assert "was not drawn from the weights that lie there now; it is drawn again" in capsys.readouterr().out
+    assert "was not sampled from the weights that are there now; it is sampled again" in capsys.readouterr().out
     anew, _ = ms.sample_to_disk(method, 8, 7, like, folder)
     assert SliceSet.load(out).hash() == anew.hash() != straight.hash()
     assert sampling.main(words) == 0 and "is there already" in capsys.readouterr().out
     (out / "sampling.json").unlink()
-    assert sampling.main(words) == 0 and "it is drawn again" in capsys.readouterr().out, "of unknown origin"
+    assert sampling.main(words) == 0 and "it is sampled again" in capsys.readouterr().out, "of unknown origin"
     assert not list(folder.glob("*.shards*"))
 
 

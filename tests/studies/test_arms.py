@@ -10,7 +10,7 @@ from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment.profiles import SegmentationSizes
 from medsynth_lib.studies.arms import both, train_arm
 
-SIZES = SegmentationSizes(steps=60, batch_size=8, channels=(8, 16), learning_rate=1e-2, seeds=1)
+SIZES = SegmentationSizes(steps=60, batch_size=8, widths=(8, 16), learning_rate=1e-2, seeds=1)
 
 
 def discs(n: int, seed: int, source: str = "made") -> SliceSet:
@@ -54,7 +54,7 @@ def test_a_source_without_masks_is_refused(tmp_path):
 def test_a_test_subject_among_the_training_subjects_is_refused(tmp_path):
     training, test = discs(8, 0), discs(4, 1, "test")
     leaked = replace(training, subjects=[*training.subjects[:-1], "test1"])
-    with pytest.raises(DataError, match=r"1 subject\(s\) stand in the training set and in the test set .*test1"):
+    with pytest.raises(DataError, match=r"1 subject\(s\) are in the training set and in the test set .*test1"):
         train_arm(leaked, test, SIZES, 0, tmp_path)
 
 

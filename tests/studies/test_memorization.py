@@ -16,12 +16,12 @@ from medsynth_lib.experiment.profiles import PROFILES
 from medsynth_lib.studies import memorization as sweep
 from medsynth_lib.studies.memorization_plan import GENERATORS, MITIGATIONS, THINNED, Case, case_of, cases
 
-SMOKE = PROFILES["smoke"].memory
+SMOKE = PROFILES["smoke"].memorization
 
 
-def slices(people=24, each=8, size=16):
+def slices(n_subjects=24, each=8, size=16):
     rng = np.random.default_rng(0)
-    subjects = np.repeat([f"p{i:02d}" for i in range(people)], each)
+    subjects = np.repeat([f"p{i:02d}" for i in range(n_subjects)], each)
     images = rng.uniform(-1, 1, (len(subjects), 1, size, size)).astype(np.float32)
     return SliceSet(
         images,
@@ -32,12 +32,12 @@ def slices(people=24, each=8, size=16):
     )
 
 
-def test_the_plan_crosses_generators_people_and_repetitions():
+def test_the_plan_crosses_generators_subjects_and_repetitions():
     sizes = replace(SMOKE, subjects=(5, 20, 0), mitigated=20, seeds=2)
     planned = cases(sizes)
     assert len(planned) == len(set(planned)) == 2 * (len(GENERATORS) * 3 + len(MITIGATIONS))
     assert all(case_of(case.name, case.k) == case for case in planned)
-    assert Case("edm", 0, "plain", 1).path == "memory/edm-all-plain/1"
+    assert Case("edm", 0, "plain", 1).path == "memorization/edm-all-plain/1"
 
 
 @pytest.mark.parametrize("name", ["vae-5-plain", "edm-x-plain", "edm-5-prayer", "edm"])
@@ -46,14 +46,14 @@ def test_unknown_cases_are_refused_with_the_known(name):
         case_of(name, 0)
 
 
-def test_few_people_are_among_many_and_other_repetitions_draw_others():
+def test_few_subjects_are_among_many_and_other_repetitions_draw_others():
     few, more = (sweep.training_set(slices(), Case("edm", n, "plain", 0), seed=1) for n in (3, 9))
     other = sweep.training_set(slices(), Case("edm", 3, "plain", 1), seed=2)
     assert len(few) == 24 and set(few.subjects) < set(more.subjects) and set(few.subjects) != set(other.subjects)
     assert len(sweep.training_set(slices(), Case("dcgan", 0, "plain", 0), seed=1)) == 24 * 8
 
 
-def test_thinned_has_the_slices_of_few_and_the_people_of_many():
+def test_thinned_has_the_slices_of_few_and_the_subjects_of_many():
     plain, thinned = (
         sweep.training_set(slices(), Case("edm", 5, mitigation, 0), seed=1) for mitigation in ("plain", "thinned")
     )
@@ -81,11 +81,11 @@ def test_pictures_that_cannot_be_divided_are_cut_with_their_masks():
     assert np.array_equal(found.labels, found.images[:, 0] > 0.5)
 
 
-def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, monkeypatch):
+def test_a_job_writes_its_evaluations_and_is_read_until_something_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
     monkeypatch.setenv("MEDSYNTH_THREADS", "1")
     tiny = replace(SMOKE, subjects=(3,), images=96, n_eval_samples=16)
-    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], memory=tiny))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], memorization=tiny))
     case = Case("dcgan", 3, "plain", 0)
     assert sweep.main([case.name, "0", "--profile", "smoke"]) == 0
     path = tmp_path / "smoke" / "phantom" / "seed0" / case.path / "metrics.json"
@@ -98,10 +98,15 @@ def test_a_job_writes_its_looks_and_is_read_until_something_changes(tmp_path, mo
     run = runs.start("10_memorization", "smoke")
     monkeypatch.setattr(sweep, "cases", lambda sizes: [case])
     monkeypatch.setattr(sweep, "measure", lambda *_: pytest.fail("it was there"))
-    run.settings = replace(run.settings, memory=replace(tiny, subjects=(3, 9), seeds=2))  # more cases: this one stands
+    run.settings = replace(
+        run.settings, memorization=replace(tiny, subjects=(3, 9), seeds=2)
+    )  # more cases: this one stands
     found = sweep.results(run)[case]
-    assert found["people"] == 3 and found["training"]["images"] == 96
-    assert len(found["looks"]) >= 5 and {"smooth_percent", "plain_percent", "recall"} <= found["looks"][-1].keys()
+    assert found["subjects"] == 3 and found["training"]["images"] == 96
+    assert (
+        len(found["evaluations"]) >= 5
+        and {"smooth_percent", "plain_percent", "recall"} <= found["evaluations"][-1].keys()
+    )
     drawn, real = sweep.nearest(found)
     assert drawn.shape == real.shape and 1 <= len(real) <= sweep.PAIRS and real.shape[1:] == (4, 32, 32)
     assert len(np.unique(real, axis=0)) == len(real), "different training slices"
@@ -132,4 +137,4 @@ def test_every_training_is_a_job(tmp_path):
     ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"memory {len(cases(SMOKE))}" in " ".join(done.stdout.split())
+    assert f"memorization {len(cases(SMOKE))}" in " ".join(done.stdout.split())

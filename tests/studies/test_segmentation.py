@@ -82,13 +82,13 @@ def test_what_an_arm_learns_from(sets, arm, learned_from, chosen_by):
         assert set(training.subjects).isdisjoint(validation.subjects)
 
 
-def test_a_quarter_of_the_people_is_the_same_with_and_without_synthetic_slices_and_lies_in_a_half(sets):
-    def people(arm, seed=0):
+def test_a_quarter_of_the_subjects_is_the_same_with_and_without_synthetic_slices_and_lies_in_a_half(sets):
+    def subjects(arm, seed=0):
         return {s for s in stages(arm, sets, seed)[-1][0].subjects.tolist() if s.startswith("real")}
 
-    quarter = people(Arm(0.25))
-    assert len(quarter) == 2 and quarter == people(Arm(0.25, ("edm",))) < people(Arm(0.5))
-    assert any(people(Arm(0.25), seed) != quarter for seed in range(1, 5)), "other repetitions draw other subjects"
+    quarter = subjects(Arm(0.25))
+    assert len(quarter) == 2 and quarter == subjects(Arm(0.25, ("edm",))) < subjects(Arm(0.5))
+    assert any(subjects(Arm(0.25), seed) != quarter for seed in range(1, 5)), "other repetitions draw other subjects"
 
 
 def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both_are(sets, tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_the_weights_that_do_best_on_the_validation_slices_are_kept(sets, tmp_pa
 
 
 def test_a_validation_subject_among_the_test_subjects_is_refused(sets, tmp_path):
-    with pytest.raises(DataError, match="stand in the validation set and in the test set"):
+    with pytest.raises(DataError, match="are in the validation set and in the test set"):
         comparison.train(Arm(), sets, discs(4, "held", 9), SIZES, 0, tmp_path)
 
 
@@ -163,7 +163,7 @@ def run(tmp_path, monkeypatch):
 def write_generator(run, name, seconds=1, seed=3):
     samples = joint.to_slices(*shown(discs(20, name, seed, -0.2)), run.part("gen_train"), name)
     samples.save(run.folder / name / "samples")
-    run.publish(run.folder / name, generator=name, training={"seconds": seconds})
+    run.register(run.folder / name, generator=name, training={"seconds": seconds})
 
 
 def test_jobs_are_made_once_and_again_when_their_samples_change(run, capsys):

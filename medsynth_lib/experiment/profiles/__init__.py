@@ -1,8 +1,8 @@
 """Every size and budget of the project: smoke, demo, reference, gpu, paper and family, one .toml file each.
 
 A notebook never asks which profile it runs in; it reads the numbers from `run.settings`. A user's own file works
-wherever a profile is named: `PROFILE=mine.toml`, with `base = "gpu"` and the lines that differ. Without torch: the
-Snakefile reads this.
+wherever a profile is named: `PROFILE=mine.toml`, with `base = "gpu"` and the lines that differ. Imports no torch, for
+the Snakefile's sake.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from .reading import read
-from .sizes import FAMILY, DataSizes, MemorySizes, Profile, SegmentationSizes
+from .sizes import FAMILY, DataSizes, MemorizationSizes, Profile, SegmentationSizes
 
 __all__ = [
     "FAMILY",
@@ -19,7 +19,7 @@ __all__ = [
     "NAMES",
     "PROFILES",
     "DataSizes",
-    "MemorySizes",
+    "MemorizationSizes",
     "Profile",
     "SegmentationSizes",
     "minutes",
@@ -30,7 +30,7 @@ __all__ = [
 
 NAMES = ("smoke", "demo", "reference", "gpu", "paper", "family")
 PROFILES: dict[str, Profile] = {}
-MINUTES: dict[str, dict[str, float]] = {}  # per notebook, as far as somebody measured
+MINUTES: dict[str, dict[str, float]] = {}  # per notebook, as far as measured
 for _name in NAMES:
     PROFILES[_name], MINUTES[_name] = read(Path(__file__).with_name(f"{_name}.toml"), PROFILES)
 
@@ -48,7 +48,7 @@ def minutes(name: str) -> dict[str, float]:
 def name_of(name: str) -> str:
     """The name of a profile's run folder: its own, or the stem of a user's file.
 
-    Raises ValueError for an unknown name, and for a stem that no folder should have or that a profile of ours has.
+    Raises ValueError for an unknown name, and for a stem that is unfit for a folder or a shipped profile's name.
     """
     if name in PROFILES:
         return name
@@ -58,12 +58,12 @@ def name_of(name: str) -> str:
             f"unknown profile {name!r}; known profiles: {', '.join(PROFILES)}, or the path of a .toml file."
         )
     if path.stem in PROFILES:
-        raise ValueError(f"{path}: a profile of the name {path.stem} is shipped; give the file another name.")
+        raise ValueError(f"{path}: a profile named {path.stem} is shipped; give the file another name.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", path.stem):
         raise ValueError(f"{path}: the run's folder gets the file's name; write it with letters, digits, - and _ only.")
     return path.stem
 
 
 def source_of(name: str) -> str:
-    """What finds the profile again from any folder: a shipped profile's name, or the absolute path of a file."""
+    """By which `profile` finds it from any folder: a shipped profile's name, or the absolute path of a file."""
     return name if name_of(name) in PROFILES else str(Path(name).resolve())

@@ -1,6 +1,6 @@
-"""Sizes that cannot work, alone or together, are refused before anything starts. Without torch.
+"""Checks that refuse sizes that cannot work, alone or together, before anything starts. Imports no torch.
 
-Each rule is what a network or a study needs; the smallest sufficient one is asked for, not what is sensible.
+Each rule is the least that a network or a study needs; whether the sizes are sensible is not checked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .sizes import FAMILY, Profile
 Problem = tuple[str, object, str]  # "section.key", its value, what to do
 
 MAY_BE_ZERO = {
-    *("data.subjects", "data.slices_per_subject", "memory.subjects", "translation.few_subjects"),  # 0 = all
+    *("data.subjects", "data.slices_per_subject", "memorization.subjects", "translation.few_subjects"),  # 0 = all
     *("segmentation.validation_slices", "vae.beta", "latent.beta", "stylegan.gamma", "stylegan.stylegan3_margin"),
     *("translation.cycle_weight", "translation.identity_weight"),
 }
-ANY_SIGN = {"diffusion.p_mean", "spatial.p_mean", "memory.p_mean"}
+ANY_SIGN = {"diffusion.p_mean", "spatial.p_mean", "memorization.p_mean"}
 MAY_BE_EMPTY = {"segmentation.compared", "segmentation.plain"}
 
 GROUPS = 8  # of every group norm: channels are a multiple of it
@@ -31,12 +31,12 @@ STEPS = 1_000  # of Ho et al.'s noise schedule
 
 
 def check(profile: Profile, path: Path) -> None:
-    """ValueError, one sentence with file, key and mend, for the first size that cannot work."""
+    """Raise ValueError, one sentence with file, key and what to do, for the first size that cannot work."""
     for rule in (ranges, known_names, of_gans, of_diffusion, of_spatial, of_memory, of_others):
-        for where, value, mend in rule(profile):
+        for where, value, fix in rule(profile):
             section, _, key = where.rpartition(".")
             shown = list(value) if isinstance(value, tuple) else value
-            raise ValueError(f"{path}: {f'[{section}] ' if section else ''}{key} is {shown!r}; {mend}.")
+            raise ValueError(f"{path}: {f'[{section}] ' if section else ''}{key} is {shown!r}; {fix}.")
 
 
 def leaves(profile: Profile) -> Iterator[tuple[str, object]]:
@@ -50,7 +50,7 @@ def leaves(profile: Profile) -> Iterator[tuple[str, object]]:
 
 
 def ranges(profile: Profile) -> Iterator[Problem]:
-    """Numbers are finite and positive, but for those that mean something at 0; lists are not empty."""
+    """Numbers are finite and positive, except where 0 has a meaning; lists are not empty."""
     for where, value in leaves(profile):
         if value == () and where not in MAY_BE_EMPTY:
             yield where, value, "write at least one value"
@@ -66,7 +66,7 @@ def ranges(profile: Profile) -> Iterator[Problem]:
 
 
 def known_names(profile: Profile) -> Iterator[Problem]:
-    """Words are among those that the project knows."""
+    """Names are among those that the project knows."""
     arms = profile.segmentation
     generators = names("generator")
     for where, words, known in (
@@ -112,18 +112,18 @@ def of_gans(profile: Profile) -> Iterator[Problem]:
         yield "translation.discriminator_layers", cycle.discriminator_layers, f"take fewer at image_size {size}"
 
 
-def of_unet(where: str, channels: tuple[int, ...], side: int, what: str, attention: bool = False) -> Iterator[Problem]:
-    """A U-Net on `side` x `side` positions of `what`: one level more than they can be halved, at most."""
+def of_unet(where: str, widths: tuple[int, ...], side: int, what: str, attention: bool = False) -> Iterator[Problem]:
+    """A U-Net has at most one level more than its `side` (positions of `what`) can be halved."""
     halvings = (side & -side).bit_length() - 1
-    if len(channels) > halvings + 1:
+    if len(widths) > halvings + 1:
         yield (
-            *(where, channels),
+            *(where, widths),
             f"take at most {halvings + 1} levels, because {what} have {side} positions per side for the U-Net",
         )
-    if any(width % GROUPS for width in channels):
-        yield where, channels, f"take multiples of {GROUPS} for the group norm"
-    if attention and channels[-1] < HEAD:
-        yield where, channels, f"take at least {HEAD} at the lowest level for attention, or attention = false"
+    if any(width % GROUPS for width in widths):
+        yield where, widths, f"take multiples of {GROUPS} for the group norm"
+    if attention and widths[-1] < HEAD:
+        yield where, widths, f"take at least {HEAD} at the lowest level for attention, or attention = false"
 
 
 def divides(where: str, part: int, whole: int, what: str) -> Iterator[Problem]:
@@ -133,10 +133,10 @@ def divides(where: str, part: int, whole: int, what: str) -> Iterator[Problem]:
 
 
 def of_diffusion(profile: Profile) -> Iterator[Problem]:
-    """The pixel model of notebook 05, and what is compared there."""
+    """The pixel model of notebook 05, and the comparisons there."""
     sizes, size, ablation = profile.diffusion, profile.data.image_size, profile.ablation
     yield from divides("diffusion.patch", sizes.patch, size, "image_size")
-    yield from of_unet("diffusion.channels", sizes.channels, size // sizes.patch, "images", sizes.attention)
+    yield from of_unet("diffusion.widths", sizes.widths, size // sizes.patch, "images", sizes.attention)
     if profile.latent.width < GROUPS:
         yield "latent.width", profile.latent.width, f"take at least {GROUPS}"
     if not all(4 <= n <= STEPS for n in ablation.nfe):
@@ -146,53 +146,61 @@ def of_diffusion(profile: Profile) -> Iterator[Problem]:
 
 
 def of_spatial(profile: Profile) -> Iterator[Problem]:
-    """Notebook 09: latents are small images; tiles go through 05's network; sizes are compared."""
+    """Notebook 09: its U-Net works on latents; tiles, and images of several sizes, go through 05's network."""
     sizes, size, pixels = profile.spatial, profile.data.image_size, profile.diffusion
-    fold = 2 * sizes.autoencoder_patch  # pixels per position of the code
+    fold = 2 * sizes.autoencoder_patch  # pixels per position of the latents
     if size % fold:
-        yield "spatial.autoencoder_patch", sizes.autoencoder_patch, f"twice of it must divide image_size, {size}"
+        yield "spatial.autoencoder_patch", sizes.autoencoder_patch, f"twice its value must divide image_size, {size}"
     if sizes.autoencoder_width % GROUPS:
         yield "spatial.autoencoder_width", sizes.autoencoder_width, f"take a multiple of {GROUPS}"
-    yield from of_unet("spatial.channels", sizes.channels, size // fold, "latents", sizes.attention)
+    yield from of_unet("spatial.widths", sizes.widths, size // fold, "latents", sizes.attention)
     tile = sizes.tile
     if tile > size or tile % 2:
         yield "spatial.tile", tile, f"take an even number up to image_size, {size}"
     for where, side in (("spatial.tile", tile), *(("spatial.cost_image_sizes", n) for n in sizes.cost_image_sizes)):
-        step = pixels.patch * 2 ** (len(pixels.channels) - 1)
+        step = pixels.patch * 2 ** (len(pixels.widths) - 1)
         if side % step:
             yield where, side, f"take a multiple of {step} for the patch and the levels of [diffusion]"
     for side in sizes.cost_image_sizes:
-        step = fold * 2 ** (len(sizes.channels) - 1)
+        step = fold * 2 ** (len(sizes.widths) - 1)
         if side % step or side < tile:
             yield "spatial.cost_image_sizes", side, f"take multiples of {step} from the tile's {tile} pixels on"
 
 
 def of_memory(profile: Profile) -> Iterator[Problem]:
-    """Notebook 10: slices averaged down, networks of half the width, and subjects enough to learn from."""
-    sizes, size, subjects = profile.memory, profile.data.image_size, profile.data.subjects
+    """Notebook 10: downsampled slices, networks of half the width, and enough training subjects."""
+    sizes, size, subjects = profile.memorization, profile.data.image_size, profile.data.subjects
     if not power_of_two(sizes.image_size) or not 16 <= sizes.image_size <= size:
-        yield "memory.image_size", sizes.image_size, f"take a power of two from 16 to image_size, {size}"
-    yield from divides("memory.patch", sizes.patch, sizes.image_size, "its image_size")
-    yield from of_unet("memory.channels", sizes.channels, sizes.image_size // sizes.patch, "its images")
-    if any(width % (2 * GROUPS) for width in sizes.channels):
-        yield "memory.channels", sizes.channels, f"take multiples of {2 * GROUPS}, because one mitigation halves them"
+        yield "memorization.image_size", sizes.image_size, f"take a power of two from 16 to image_size, {size}"
+    yield from divides("memorization.patch", sizes.patch, sizes.image_size, "its image_size")
+    yield from of_unet("memorization.widths", sizes.widths, sizes.image_size // sizes.patch, "its images")
+    if any(width % (2 * GROUPS) for width in sizes.widths):
+        yield "memorization.widths", sizes.widths, f"take multiples of {2 * GROUPS}, because one mitigation halves them"
     if not subjects:
-        return  # as many as the source has, which nobody knows yet
+        return  # all subjects of the source, a number not known yet
     if subjects < 3:
         yield "data.subjects", subjects, "take at least 3, one each for gen_train, holdout and test"
     trained = subjects - 2 * max(1, round(HELD_OUT * subjects))
     if max(sizes.subjects) > trained:
-        yield "memory.subjects", sizes.subjects, f"take at most the {trained} of {subjects} subjects to learn from"
+        yield (
+            "memorization.subjects",
+            sizes.subjects,
+            f"take at most {trained}, the training subjects among {subjects}",
+        )
     if THINNED * sizes.mitigated > trained:
-        yield "memory.mitigated", sizes.mitigated, f"take at most {trained // THINNED}, with {trained} to learn from"
+        yield (
+            "memorization.mitigated",
+            sizes.mitigated,
+            f"take at most {trained // THINNED}, with {trained} training subjects",
+        )
 
 
 def of_others(profile: Profile) -> Iterator[Problem]:
     """Segmenters, and the rarest class of notebook 11."""
     sizes, size, rare = profile.segmentation, profile.data.image_size, profile.rare
-    if size % 2 ** len(sizes.channels):  # at least 2 x 2 positions at the lowest level, for the instance norm
+    if size % 2 ** len(sizes.widths):  # at least 2 x 2 positions at the lowest level, for the instance norm
         most = (size & -size).bit_length() - 1
-        yield "segmentation.channels", sizes.channels, f"take at most {most} levels at image_size {size}"
+        yield "segmentation.widths", sizes.widths, f"take at most {most} levels at image_size {size}"
     if sizes.swin_width % 12:
         yield "segmentation.swin_width", sizes.swin_width, "take a multiple of 12"
     if "swin" in sizes.segmenters and size < 64:

@@ -1,4 +1,4 @@
-"""From a .toml file to a Profile: what it says on top of its base, with every name and type checked."""
+"""Read a Profile from a .toml file and its base, and check every name and type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import EllipsisType
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from .checks import check
 from .sizes import Profile
@@ -18,13 +18,13 @@ WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: '
 
 
 def parse(path: Path) -> dict:
-    """The file's tables; ValueError when it cannot be opened or is no TOML."""
+    """The file's tables; ValueError when it cannot be opened or is not valid TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); check the path of the profile.") from None
-    except ValueError as error:  # TOMLDecodeError or bytes that are no text
-        raise ValueError(f"{path} is no TOML ({error}); mend that place of the file.") from None
+    except ValueError as error:  # TOMLDecodeError, or bytes that are not text
+        raise ValueError(f"{path} is not valid TOML ({error}); correct it there.") from None
 
 
 def read(path: Path, known: dict[str, Profile], above: tuple[Path, ...] = ()) -> tuple[Profile, dict[str, float]]:
@@ -32,7 +32,7 @@ def read(path: Path, known: dict[str, Profile], above: tuple[Path, ...] = ()) ->
 
     known   the profiles that `base` may name; else it is the path of another file, relative to this one
     above   the files whose base this one is
-    Raises ValueError, one sentence with file, key and mend, for a file that is not whole and right.
+    Raises ValueError, one sentence with file, key and what to do, for an incomplete or wrong file.
     """
     path = Path(path)
     tables = parse(path)
@@ -43,7 +43,7 @@ def read(path: Path, known: dict[str, Profile], above: tuple[Path, ...] = ()) ->
     return profile, checked_minutes(path, minutes)
 
 
-def base_of(path: Path, base, known: dict[str, Profile], above: tuple[Path, ...]) -> Profile:
+def base_of(path: Path, base: Any, known: dict[str, Profile], above: tuple[Path, ...]) -> Profile:
     """The profile that the file at `path` calls its base."""
     if isinstance(base, str) and base in known:
         return known[base]
@@ -55,7 +55,7 @@ def base_of(path: Path, base, known: dict[str, Profile], above: tuple[Path, ...]
     return read(file, known, chain)[0]
 
 
-def filled(cls: type, start: dict, given: dict, where: str):
+def filled(cls: type, start: dict, given: dict, where: str) -> Any:
     """An instance of the dataclass `cls` from the values of `start`, replaced by those `given` in a file.
 
     where   file and section, for messages
@@ -65,8 +65,8 @@ def filled(cls: type, start: dict, given: dict, where: str):
         if key not in hints:
             near = difflib.get_close_matches(key, hints, n=1)
             kind = "section" if isinstance(given[key], dict) else "key"
-            mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(hints)}."
-            raise ValueError(f"{where}: {key} is an unknown {kind}; {mend}")
+            fix = f"did you mean {near[0]}?" if near else f"known here: {', '.join(hints)}."
+            raise ValueError(f"{where}: {key} is an unknown {kind}; {fix}")
     values = {}
     for field in fields(cls):
         name, hint = field.name, hints[field.name]
@@ -80,13 +80,13 @@ def filled(cls: type, start: dict, given: dict, where: str):
         elif name in start:
             values[name] = start[name]
         elif field.default is MISSING:
-            mend = 'give it, or name a base at the top of the file (base = "demo")'
-            raise ValueError(f"{where}{':' if cls is Profile else ''} {name} is missing; {mend}.")
+            fix = 'give it, or name a base at the top of the file (base = "demo")'
+            raise ValueError(f"{where}{':' if cls is Profile else ''} {name} is missing; {fix}.")
     return cls(**values)
 
 
-def typed(value, hint, where: str):
-    """`value` as the type `hint` says: lists become tuples, whole numbers may stand for numbers; else ValueError."""
+def typed(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint`: lists become tuples, whole numbers floats; ValueError for any other type."""
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         length = None if isinstance(kinds[-1], EllipsisType) else len(kinds)
@@ -101,7 +101,7 @@ def typed(value, hint, where: str):
     return value
 
 
-def checked_minutes(path: Path, minutes) -> dict[str, float]:
+def checked_minutes(path: Path, minutes: Any) -> dict[str, float]:
     """The section [minutes]: a positive number per notebook."""
     if not isinstance(minutes, dict):
         raise ValueError(f"{path}: minutes is {minutes!r}; write it as a section [minutes].")

@@ -1,4 +1,4 @@
-"""The names of all sizes and budgets, with what they mean and their units; the numbers stand in the .toml files beside.
+"""The names of all sizes and budgets, with their meaning and units; the numbers are in the .toml files.
 
 Training lengths count *images seen* (`images`), so that a change of batch size keeps the budget. Side lengths are in
 pixels, height = width. `patch` is the side of the squares of pixels that a network folds into channels.
@@ -61,12 +61,12 @@ class StyleGANSizes:
     mapping_layers: int  # dense layers from z to w
     learning_rate: float
     gamma: float  # weight of R1 in StyleGAN 1, 2 and 3
-    ada_images: int  # real images in which ADA's p may go from 0 to 1
+    ada_images: int  # real images over which ADA's p can rise from 0 to 1
     progan_batches: int  # ProGAN's batches at low resolution: at most this many times the batch
     stylegan3_channels: tuple[int, int]  # StyleGAN 3's width and fmap_max: its layers work at twice the rate
-    stylegan3_layers: int  # between its waves and its image
+    stylegan3_layers: int  # between its Fourier features and its image
     stylegan3_margin: int  # samples around its feature maps, on either side
-    stylegan3_first_cutoff: float  # of its waves, in cycles per image
+    stylegan3_first_cutoff: float  # of its Fourier features, in cycles per image
     trained: tuple[str, ...]  # methods trained by default; the others are read from reference weights or left out
 
 
@@ -81,30 +81,30 @@ class TranslationSizes:
     patch: int  # of the generators: 1, 2 or 4
     discriminator_layers: int  # strided convolutions: 3 see patches of 70 pixels, 2 of 34, 1 of 16
     learning_rate: float
-    cycle_weight: float  # of the way back
-    identity_weight: float  # 0 between contrasts
-    pool_size: int  # fakes kept for the discriminators
-    synthesis_images: int  # images seen by pix2pix and SPADE, which make images of masks
+    cycle_weight: float  # of the cycle loss
+    identity_weight: float  # of the identity loss; 0 between contrasts
+    pool_size: int  # generated images kept for the discriminators
+    synthesis_images: int  # images seen by pix2pix and SPADE, which generate images from masks
     synthesis_width: int  # channels of their generators
     synthesis_learning_rate: float
-    few_subjects: tuple[int, ...]  # in the arms with few, from few to many; the last is 0 = all
-    scanner_steps: int  # optimiser steps of the arms on one channel (08, experiment 1): T1 shows lesions faintly
+    few_subjects: tuple[int, ...]  # training subjects of some arms, ascending; the last is 0 = all
+    scanner_steps: int  # optimiser steps of the arms on one channel (08, experiment 1), where T1 shows lesions faintly
     arm_steps: int  # of its other arms; half of them for arms on synthetic images and before fine-tuning
 
 
 @dataclass(frozen=True)
 class DiffusionSizes:
-    """The pixel model of notebook 05; its network serves 09 and 11, too."""
+    """The pixel model of notebook 05; its network is also used in 09 and 11."""
 
     images: int
     batch_size: int
     patch: int  # the U-Net works on patch x patch pixels folded into channels
-    channels: tuple[int, ...]  # U-Net width per level; multiples of 8
+    widths: tuple[int, ...]  # U-Net width per level; multiples of 8
     layers: int  # residual blocks per level
     attention: bool  # self-attention at the lowest level
     prediction_type: str  # the prediction target: "edm" = the paper's mixture, "sample" = the clean image
     p_mean: float  # mean of ln(sigma) in training (EDM's P_mean)
-    p_std: float  # its deviation (EDM's P_std)
+    p_std: float  # its standard deviation (EDM's P_std)
     learning_rate: float
     solver_steps: int  # network evaluations of the fast sampler
 
@@ -114,17 +114,17 @@ class AblationSizes:
     """What notebook 05 compares besides its main training."""
 
     images: int  # images seen by each of the short trainings
-    few_subjects: int  # subjects of the training on latents that is meant to remember them
+    few_subjects: int  # subjects of the training on latents that is meant to memorize them
     few_images: int  # latents it sees
     n_eval_samples: int  # samples by which a training is evaluated
-    n_sampler_samples: int  # samples by which samplers are compared; one of them takes a thousand evaluations for each
+    n_sampler_samples: int  # samples by which samplers are compared; one sampler takes a thousand evaluations for each
     nfe: tuple[int, ...]  # network evaluations at which samplers are compared
-    ancestral_steps: int  # of the yardstick, Ho et al.'s sampler; 1,000 at most
+    ancestral_steps: int  # of the reference, Ho et al.'s sampler; 1,000 at most
 
 
 @dataclass(frozen=True)
 class LatentSizes:
-    """The loose VAE of notebook 01 (little KL weight) and the diffusion on its latents in 05."""
+    """The VAE with a small KL weight of notebook 01, and the diffusion on its latents in 05."""
 
     latent: int  # dimensions of z
     beta: float  # weight of the VAE's KL term
@@ -136,22 +136,22 @@ class LatentSizes:
 
 @dataclass(frozen=True)
 class SpatialSizes:
-    """Notebook 09: its two stages, and two further models of pixels."""
+    """Notebook 09: its two stages, and two further pixel models."""
 
     autoencoder_images: int  # images seen by the autoencoder
     autoencoder_width: int  # its channels; a multiple of 8
-    autoencoder_patch: int  # folded into channels before the autoencoder; the code's side is image_size / (2 patch)
-    latent: int  # channels of the code
+    autoencoder_patch: int  # folded into channels before the autoencoder; latents have image_size / (2 patch) per side
+    latent: int  # channels of the latents
     images: int  # latents seen by the diffusion model
     batch_size: int
-    channels: tuple[int, ...]  # of its U-Net, per level; multiples of 8
+    widths: tuple[int, ...]  # of its U-Net, per level; multiples of 8
     layers: int  # residual blocks per level
     attention: bool  # self-attention at the lowest level
     p_mean: float  # mean of ln(sigma) in training
     p_std: float  # its deviation
-    lesion_size_groups: int  # groups of lesion sizes that can be asked for
-    slice_level_groups: int  # groups of slice levels that can be asked for
-    pixel_images: int  # images seen by the model of masks and by that of tiles; their networks are those of 05
+    lesion_size_groups: int  # groups of lesion sizes on which it is conditioned
+    slice_level_groups: int  # groups of slice positions on which it is conditioned
+    pixel_images: int  # images seen by the model from masks and by that of tiles, with 05's network
     tile: int  # pixels, height = width
     n_eval_samples: int  # samples of each evaluation
     cost_image_sizes: tuple[int, ...]  # pixels; image sizes whose cost is compared
@@ -162,27 +162,27 @@ class RareSizes:
     """Notebook 11; its networks are those of 05."""
 
     head_images: int  # images of the most frequent class (the head of a long-tailed set)
-    imbalance_ratio: float  # of these to those of the rarest
+    imbalance_ratio: float  # images of the most frequent class per image of the rarest
     class_images: int  # images seen by each of its three trainings
     unlabelled_images: int  # images seen by the model of images without labels
-    labelled_slices: tuple[int, ...]  # slices with labels, in three settings
-    joint_images: int  # images seen by each VAE that learns from so few
+    labelled_slices: tuple[int, ...]  # numbers of labelled slices that are compared
+    joint_images: int  # images seen by each joint VAE of images and labels
     steps: int  # optimiser steps of every segmenter
     n_samples: int  # slices sampled for a segmenter, and per class for the evaluation
 
 
 @dataclass(frozen=True)
 class FaultSizes:
-    """Notebook 12, which plants faults to test the measures, and the encoder of 07 and 10."""
+    """Notebook 12, which plants faults to test the measures, and the encoder of 07, 10 and 12."""
 
     encoder_images: int  # images seen by the encoder of the evaluator
-    clean_sets: int  # sets of fresh subjects, by which 12 evaluates the measures
+    clean_sets: int  # sets of further subjects with which 12 tests the measures
     clean_subjects: int  # in each of them
 
 
 @dataclass(frozen=True)
-class MemorySizes:
-    """Notebook 10: many small trainings on slices averaged down to `image_size` pixels."""
+class MemorizationSizes:
+    """Notebook 10: many small trainings on slices downsampled to `image_size` pixels."""
 
     image_size: int  # pixels, height = width
     subjects: tuple[int, ...]  # in the training sets; 0 = all
@@ -191,7 +191,7 @@ class MemorySizes:
     seeds: int  # trainings of each case
     mitigated: int  # subjects in the trainings with a mitigation
     patch: int  # of the diffusion model
-    channels: tuple[int, ...]  # of its U-Net, per level; multiples of 16, because one mitigation halves them
+    widths: tuple[int, ...]  # of its U-Net, per level; multiples of 16, because one mitigation halves them
     p_mean: float  # mean of ln(sigma) in training
     p_std: float  # its deviation
     n_eval_samples: int  # samples of each evaluation
@@ -203,7 +203,7 @@ class SegmentationSizes:
 
     steps: int  # optimiser steps, equal in every arm
     batch_size: int
-    channels: tuple[int, ...]  # of the U-Nets, per level
+    widths: tuple[int, ...]  # of the U-Nets, per level
     learning_rate: float  # of the U-Nets
     seeds: int  # trainings of each main arm: real, each generator alone and with real
     other_seeds: int = 1  # of every other arm
@@ -235,7 +235,7 @@ class Profile:
     spatial: SpatialSizes
     rare: RareSizes
     faults: FaultSizes
-    memory: MemorySizes
+    memorization: MemorizationSizes
     segmentation: SegmentationSizes
 
     def as_dict(self) -> dict:
@@ -243,5 +243,5 @@ class Profile:
         return asdict(self)
 
     def fingerprint(self) -> str:
-        """16 hex digits that change when a size does: what tells Snakemake to run again after a file was edited."""
+        """16 hex digits that change when a size does: by which Snakemake runs jobs again after a file was edited."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]

@@ -2,9 +2,9 @@
 
     L = || x - decode(z) ||_1 + CE(y, decode(z)) + KL_WEIGHT KL( q(z|x, y) || N(0, I) ),   z = mean + deviation n
 
-The tiny KL weight only keeps the latents near the origin; their distribution is learned by a diffusion model. A latent
-keeps its place in the image (z is C x h x w), so that edges survive, which one vector per slice blurs away. Labels
-have a cross-entropy: with L1 on label channels a short training drew no lesion at all (the median is "none").
+The tiny KL weight only keeps the latents near the origin; a diffusion model learns their distribution. Latents are
+spatial (z is C x h x w), so that edges stay sharp, which one vector per slice would blur. Labels have a cross-entropy:
+with L1 on label channels, a short training generated no lesion at all (the median is "none").
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ KL_WEIGHT = 1e-6
 
 @dataclass(frozen=True)
 class AutoencoderConfig(GeneratorConfig):
-    width: int = 32  # channels at half size of the folded image; twice as many below
+    width: int = 32  # channels at the size of the folded image; twice as many at half of it
     latent: int = 8  # channels of a latent
-    patch: int = 2  # patch x patch pixels are folded into channels first: layers at full size would cost most
+    patch: int = 2  # patch x patch pixels are folded into channels first: layers at full size would cost the most
     learning_rate: float = 2e-3
 
 
@@ -56,6 +56,7 @@ class Autoencoder(GeneratorMethod):
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent."""
         side = self.shape.size // (2 * self.patch)
         return self.latent, side, side
 
@@ -66,19 +67,19 @@ class Autoencoder(GeneratorMethod):
         return cosine(fraction)
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x), each [B, latent, s, s]."""
-        picture = joint.encode(images, labels, self.shape.labels)
-        mean, deviation = self.net.encode(F.pixel_unshuffle(picture, self.patch))
+        """Mean and log-variance of q(z | x, y), each [B, latent, s, s]."""
+        image = joint.encode(images, labels, self.shape.labels)
+        mean, deviation = self.net.encode(F.pixel_unshuffle(image, self.patch))
         return mean.float(), 2 * deviation.float().log()
 
-    def picture(self, z: Tensor) -> Tensor:
-        """The joint image [B, C + K, H, W] of latents."""
+    def joint_image(self, z: Tensor) -> Tensor:
+        """Joint images [B, C + K, H, W] of latents [B, latent, s, s]."""
         return F.pixel_shuffle(self.net.decode(z), self.patch).float()
 
     def step(self, batch: dict[str, Tensor], optimisers: dict, fraction: float) -> dict[str, Tensor]:
         mean, log_variance = self.encode(batch["images"], batch["labels"])
         z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        drawn = self.picture(z)
+        drawn = self.joint_image(z)
         losses = {"l1": F.l1_loss(drawn[:, : self.shape.channels], batch["images"])}
         losses["label"] = torch.zeros_like(losses["l1"])
         if self.shape.labels:
@@ -95,9 +96,11 @@ class Autoencoder(GeneratorMethod):
         return {"mean": mean, "log_variance": log_variance}
 
     def decode(self, z: Tensor, batch_size: int = BATCH) -> tuple[Tensor, Tensor]:
-        """images [N, C, H, W] and labels [N, H, W] of latents, on the CPU."""
-        return self.in_batches(lambda z: joint.decode(self.picture(z), self.shape.channels), z, batch_size=batch_size)
+        """Images [N, C, H, W] and labels [N, H, W] of latents, on the CPU."""
+        return self.in_batches(
+            lambda z: joint.decode(self.joint_image(z), self.shape.channels), z, batch_size=batch_size
+        )
 
     def reconstruct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Decoded means of real slices."""
+        """Images and labels decoded from the means of real slices."""
         return self.decode(self.latents(images, labels)["mean"])

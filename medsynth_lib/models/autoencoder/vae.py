@@ -2,7 +2,7 @@
 
     log p(x, y) >= E_q(z|x,y)[ log p(x|z) + log p(y|z) ] - KL( q(z|x,y) || N(0, I) )        (the ELBO)
 
-p(x|z) is Gaussian with one variance that is set to its best value, p(y|z) categorical per pixel.
+p(x|z) is Gaussian with one variance, set to its optimum; p(y|z) is categorical per pixel.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..generator import GeneratorConfig, GeneratorMethod
 
 BOTTOM = 4  # pixels, side of the smallest feature map
 FOLD = 4  # pixels, side of the squares that are folded into channels
-# A lesion fills two percent of the pixels but is what the data are for: in a short training the plain ELBO spends its
-# first thousands of steps on the image alone.
+# Lesions fill two percent of the pixels but matter most: in a short training, the plain ELBO improves only the image
+# for thousands of steps.
 LABEL_WEIGHT = 10.0
 KL_WARM_UP = 0.25  # share of the training over which beta rises from 0
 
@@ -33,6 +33,7 @@ def widths(size: int, width: int) -> list[int]:
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
+    """3 x 3 convolution, group norm, SiLU."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU())
 
 
@@ -58,7 +59,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z [B, latent] -> image means and label logits [B, C + K, H, W]; the encoder backwards."""
+    """z [B, latent] -> image means and label logits [B, C + K, H, W]; mirrors the encoder."""
 
     def __init__(self, channels: int, size: int, width: int, latent: int):
         super().__init__()
@@ -77,9 +78,7 @@ class Decoder(nn.Module):
 class VAEConfig(GeneratorConfig):
     width: int = 32  # channels of the first level
     latent: int = 64  # dimensions of z
-    beta: float = (
-        1.0  # weight of the KL term after its warm-up: 1 is the ELBO, less trades the prior's fit for sharpness
-    )
+    beta: float = 1.0  # weight of the KL term after warm-up; 1: the ELBO; lower: sharper images, worse fit of the prior
     learning_rate: float = 1e-3
 
 
@@ -104,8 +103,8 @@ class VAE(GeneratorMethod):
     def losses(self, images: Tensor, labels: Tensor, beta: float) -> dict[str, Tensor]:
         """Terms of the negative ELBO in nats per pixel; "loss" is image + LABEL_WEIGHT label + beta kl.
 
-        The best variance of a Gaussian is the mean squared error itself (Rybkin et al. 2021, sigma-VAE), which turns
-        the reconstruction term -log p(x|z) into  C/2 * (log(MSE) + 1 + log(2 pi))  per pixel: no weight to choose.
+        The optimal variance of a Gaussian is the mean squared error (Rybkin et al. 2021, sigma-VAE). With it, the
+        reconstruction term -log p(x|z) is  C/2 * (log(MSE) + 1 + log(2 pi))  per pixel and needs no weight.
         """
         pixels = self.shape.size**2
         mean, log_variance = self.encoder(joint.encode(images, labels, self.shape.labels))
@@ -145,14 +144,14 @@ class VAE(GeneratorMethod):
         return {"mean": mean, "log_variance": log_variance}
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """images [B, C, H, W] and labels [B, H, W] of latents z [B, latent], on the CPU."""
+        """Images [B, C, H, W] and labels [B, H, W] of latents z [B, latent], on the CPU."""
         return self.in_batches(lambda z: joint.decode(self.decoder(z), self.shape.channels), z)
 
     def reconstruct(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Decoded posterior means of real slices."""
+        """Images and labels decoded from the posterior means of real slices."""
         return self.decode(self.latents(images, labels)["mean"])
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n images and labels from the prior z ~ N(0, I)."""
+        """n images [n, C, H, W] and labels [n, H, W] from the prior z ~ N(0, I)."""
         generator = torch.Generator().manual_seed(seed)
         return self.decode(torch.randn(n, self.latent, generator=generator))

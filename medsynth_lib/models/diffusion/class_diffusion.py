@@ -1,11 +1,10 @@
-"""Diffusion of images of a class, when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
+"""Class-conditional diffusion when some classes are rare (after Yan et al. 2024, DiffROP). Taught in 11.
 
     L = EDM's loss + overlap E max(0, MARGIN - || F(x; c) - F(x; c') ||^2 / n)        c': any other class
 
-The second term is our reading of the paper, whose training code is not public: of two classes, the Gaussians of one
-denoising step have the same variance, so their divergence is the squared distance of their means, and that of F up
-to a factor. Classes that answer alike (a rare one that has become like a frequent one) are pushed
-apart, up to a margin.
+The second term is our interpretation of the paper, whose training code is not public: for two classes, the Gaussians of
+one denoising step have the same variance, so their KL divergence is the squared distance of F's outputs, up to a
+factor. Classes with similar outputs (a rare one that has become like a frequent one) are pushed apart, up to a margin.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MARGIN = 0.1  # of the variance of F's target, which is 1
 
 @dataclass(frozen=True, kw_only=True)
 class ClassDiffusionConfig(EDMConfig):
-    classes: int = 2  # how many there are
+    classes: int = 2  # number of classes
     overlap: float = 0.0  # weight of the overlap term; 0: plain EDM
 
 
@@ -36,15 +35,15 @@ class ClassDiffusion(EDM):
     name = "class_diffusion"
 
     def network(self) -> nn.Module:
-        known = self.classes + 1  # the last one is "not said"
+        known = self.classes + 1  # the last one is the null label
         return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes, classes=known)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Per image of the batch: [B]."""
         clean, classes = joint.encode(batch["images"], batch["labels"], self.shape.labels), batch["classes"]
         noisy, sigma = self.denoiser.noisy(clean)
-        told = drop_condition(classes, self.classes)
-        loss = self.denoiser.error(clean, noisy, sigma, told)
+        condition = drop_condition(classes, self.classes)
+        loss = self.denoiser.error(clean, noisy, sigma, condition)
         if not self.overlap:
             return loss
         other = (classes + torch.randint(1, self.classes, classes.shape, device=classes.device)) % self.classes
@@ -56,13 +55,13 @@ class ClassDiffusion(EDM):
     def sample(
         self, n: int, seed: int, steps: int | None = None, classes: Tensor | None = None, guidance: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """n images [n, C, H, W] and labels [n, H, W] of `classes` int64 [n] (default: not said)."""
+        """n images [n, C, H, W] and labels [n, H, W] of `classes` int64 [n] (default: unconditional)."""
         noise, _ = self.noise(n, seed)
-        told = torch.full((n,), self.classes) if classes is None else classes
+        condition = torch.full((n,), self.classes) if classes is None else classes
         net = self.denoiser.net if guidance == 1.0 else Guided(self.denoiser.net, guidance, self.classes)
         denoiser = Denoiser(net, self.sigma_data, prediction_type=self.prediction_type).to(self.device)
 
-        def draw(noise: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-            return self.decoded(denoiser.solve(noise, steps or self.solver_steps, told))
+        def draw(noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+            return self.decoded(denoiser.solve(noise, steps or self.solver_steps, condition))
 
-        return self.in_batches(draw, noise, told)
+        return self.in_batches(draw, noise, condition)

@@ -11,6 +11,7 @@ Sampling solves the reverse ODE with DPM-Solver++(2M) (Lu et al. 2022) in a few 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
@@ -21,22 +22,22 @@ from .pixels import PixelConfig, PixelDiffusion
 from .solvers import TIMESTEPS, alphas, noise_schedule, solver, walk
 from .unet import FoldedUNet
 
-MAX_SNR = 5.0  # nearly clean images weigh no more than those at this signal-to-noise ratio
-PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")  # diffusers' words
+MAX_SNR = 5.0  # bound on the signal-to-noise ratio in the weight of the loss
+PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")  # diffusers' names
 
 
 class NoisePredictor(FoldedUNet):
     """eps_theta(x_t, t) for joint images [B, C, H, W]; t is int64 [B].
 
-    The U-Net predicts one of three targets, from which the noise follows exactly (`prediction_type`, diffusers' words):
+    The U-Net predicts one of three targets, from which the noise follows exactly (`prediction_type`, diffusers' names):
     "sample"        the clean image:             eps = (x_t - sqrt(a_t) x_0) / sqrt(1 - a_t)
     "epsilon"       the noise itself (Ho et al.)
     "v_prediction"  v = sqrt(a_t) eps - sqrt(1 - a_t) x_0 (Salimans & Ho 2022):  eps = sqrt(a_t) v + sqrt(1 - a_t) x_t
-    On folded patches the first pays: a folded patch of noise has as many free numbers as it has values (128 at patch 4
-    with 8 channels), which 64 feature channels cannot carry. A clean image is smooth and fits through.
+    On folded patches the first is best: a patch of noise has as many independent numbers as values (128 at patch 4 with
+    8 channels), more than 64 feature channels can represent. A clean image is smooth and needs fewer.
     """
 
-    def __init__(self, *arguments, prediction_type: str = "sample"):
+    def __init__(self, *arguments: Any, prediction_type: str = "sample"):
         super().__init__(*arguments)
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(f"unknown prediction_type {prediction_type!r}; known: {', '.join(PREDICTION_TYPES)}.")
@@ -56,7 +57,7 @@ class DDPMConfig(PixelConfig):
     learning_rate: float = 5e-4
     solver_steps: int = 25
     prediction_type: str = "sample"  # the prediction target: see NoisePredictor
-    max_snr: float | None = MAX_SNR  # nearly clean images weigh as at this signal-to-noise ratio; None: L_simple
+    max_snr: float | None = MAX_SNR  # bound on the SNR in the weight of the loss; None: L_simple
 
 
 class DDPM(PixelDiffusion):
@@ -72,7 +73,7 @@ class DDPM(PixelDiffusion):
         self.noise_scheduler = noise_schedule()
 
     def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The weighted loss that is minimised and, to compare with others, L_simple on the same batch.
+        """0-dim: "loss", the weighted one that is minimised, and "eps_mse", L_simple on the same batch, to compare.
 
         The noise process stays in fp32; only the U-Net may run in bf16.
         """
@@ -93,7 +94,7 @@ class DDPM(PixelDiffusion):
     def sample(
         self, n: int, seed: int, steps: int | None = None, scheduler: SchedulerMixin | None = None
     ) -> tuple[Tensor, Tensor]:
-        """n images and labels; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M) of `steps` evaluations."""
+        """n images [n, C, H, W], labels [n, H, W]; `scheduler` (see `solvers.solver`) replaces DPM-Solver++(2M)."""
         noise, generator = self.noise(n, seed)
 
         def draw(noise: Tensor) -> tuple[Tensor, Tensor]:

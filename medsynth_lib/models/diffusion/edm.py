@@ -1,21 +1,21 @@
-"""The diffusion of Karras et al. 2022 (EDM): one noise level sigma, a network kept at unit variance, few evaluations.
+"""EDM (Karras et al. 2022): diffusion with noise level sigma, inputs and targets of unit variance, few evaluations.
 
     x = x_0 + sigma n,  n ~ N(0, I)
     D(x; sigma) = c_skip x + c_out F(c_in x; ln(sigma) / 4)            (eq. 7; F is the network)
     L = E_{sigma, x_0, n}  lambda(sigma) || D(x; sigma) - x_0 ||^2,  ln(sigma) ~ N(-1.2, 1.2^2)
 
-The coefficients (table 1) give F inputs and targets of variance 1 at every sigma, and lambda = 1 / c_out^2 weighs its
-errors alike. They need the deviation of the data, which is measured, not guessed.
+The coefficients (table 1) give F inputs and targets of variance 1 at every sigma, and lambda = 1 / c_out^2 weights its
+errors equally. They need the deviation of the data, sigma_data, which is measured (`deviation`).
 
-Which noise levels are practised decides what is learned. Where neighbours and channels say the same, the outline of a
-image is still legible in much noise, so that the coarse structure is decided at high levels; Hoogeboom et al.
-(2023) move the levels up with the size of the image for this reason. But where exactly a lesion ends is decided at
-low ones, and a segmenter that learns from the images needs that more. How far to move, here, was found by trying, and
-by the use of the samples, not by their appearance (`p_mean`, `p_std`).
+The noise levels in training (`p_mean`, `p_std`) decide what is learned. Where neighbouring pixels and channels are
+redundant, the outline of an image is visible even in strong noise, so coarse structure is decided at high levels;
+Hoogeboom et al. (2023) therefore raise the levels with the size of the image. But the exact border of a lesion is
+decided at low levels, and matters more to a segmenter that learns from the images. The values used here were found by
+trial, by the usefulness of the samples and not by their appearance.
 
-F may also predict the clean image itself: c_skip = 0, c_out = sigma_data. Then it need not carry noise, which a small
-network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2; since such a network never becomes
-exact near the clean image, SNR is bounded there (Hang et al. 2023), or the last grain would be all that counts.
+F may also predict the clean image itself: c_skip = 0, c_out = sigma_data. Then it need not represent noise, which a
+small network cannot. lambda is (1 + SNR) / sigma_data^2 with SNR = sigma_data^2 / sigma^2. SNR is bounded (Hang et al.
+2023), because such a network is never exact near the clean image, and these errors would dominate the loss.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ class Denoiser(nn.Module):
             raise ValueError(f"unknown prediction_type {prediction_type!r}; known: {', '.join(PREDICTION_TYPES)}.")
         self.net, self.p_mean, self.p_std, self.prediction_type = net, p_mean, p_std, prediction_type
         self.register_buffer("sigma_data", torch.tensor(float(sigma_data)))
-        self.deviation = self.sigma_data.item()  # the same number, for the host
+        self.deviation = self.sigma_data.item()  # the same number on the host
 
     def coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c_skip, c_out, c_in for every sigma."""
         total = sigma**2 + self.sigma_data**2
         return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), total.rsqrt()
 
-    def forward(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, *condition: Tensor | None) -> Tensor:
         answer = self.answer(x, sigma, *condition)
         if self.prediction_type == "sample":
             return self.sigma_data * answer
         c_skip, c_out, _ = self.coefficients(append_dims(sigma, x))
         return c_skip * x + c_out * answer
 
-    def answer(self, x: Tensor, sigma: Tensor, *condition) -> Tensor:
+    def answer(self, x: Tensor, sigma: Tensor, *condition: Tensor | None) -> Tensor:
         """F(c_in x; ln(sigma) / 4), of the shape of x."""
         _, _, c_in = self.coefficients(append_dims(sigma, x))
         return self.net(c_in * x, sigma.log() / 4, *condition).float()
@@ -79,7 +79,7 @@ class Denoiser(nn.Module):
     def noise_in(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise in Ho et al.'s x_t at step t int64 [B]: x_t = sqrt(a_t) (x_0 + sigma n), sigma^2 = 1 / a_t - 1.
 
-        So every sampler made for noise predictors can use this denoiser.
+        With it, samplers for noise predictors can use this denoiser.
         """
         a = alphas(x.device)[t]
         sigma = (1 / a - 1).sqrt()
@@ -87,33 +87,33 @@ class Denoiser(nn.Module):
         return (grown - self(grown, sigma)) / append_dims(sigma, x)
 
     def noisy(self, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """`clean` [B, ...] with noise of one level per row, and these levels [B]. It stays in fp32."""
+        """`clean` [B, ...] with noise of a random level per row, and these levels sigma [B]; in fp32."""
         sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(clean), device=clean.device))
         return clean + append_dims(sigma, clean) * torch.randn_like(clean), sigma
 
-    def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition) -> Tensor:
+    def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition: Tensor | None) -> Tensor:
         """The weighted squared error per row: [B]."""
         snr = (self.sigma_data / sigma).square()
         weight = 1 + (snr.clamp(max=MAX_SNR) if self.prediction_type == "sample" else snr)
         return weight * ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square().flatten(1).mean(1)
 
-    def loss(self, clean: Tensor, *condition) -> Tensor:
-        """The error at random levels: [B]."""
+    def loss(self, clean: Tensor, *condition: Tensor | None) -> Tensor:
+        """The error at random noise levels: [B]."""
         return self.error(clean, *self.noisy(clean), *condition)
 
-    def solve(self, noise: Tensor, steps: int, *condition) -> Tensor:
+    def solve(self, noise: Tensor, steps: int, *condition: Tensor | None) -> Tensor:
         """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""
         solver = solver_of(steps, self.deviation)
         x = noise * solver.init_noise_sigma
-        sigmas = solver.sigmas.to(x.device)  # once; the solver's own stay on the host, which counts the steps
-        for level, sigma in zip(solver.timesteps, sigmas, strict=False):  # a sigma more: the last is 0
-            solver.scale_model_input(x, level)  # tells the solver where it is
+        sigmas = solver.sigmas.to(x.device)  # copied once; the solver's own stay on the host
+        for level, sigma in zip(solver.timesteps, sigmas, strict=False):  # one more sigma, the last: 0
+            solver.scale_model_input(x, level)  # sets the solver's step index
             c_skip, c_out, _ = self.coefficients(sigma)
-            mixture = (self(x, sigma.expand(len(x)), *condition) - c_skip * x) / c_out  # what it expects
+            mixture = (self(x, sigma.expand(len(x)), *condition) - c_skip * x) / c_out  # what the solver expects
             x = solver.step(mixture, level, x).prev_sample
         return x
 
-    def heun(self, noise: Tensor, steps: int, *condition) -> Tensor:
+    def heun(self, noise: Tensor, steps: int, *condition: Tensor | None) -> Tensor:
         """The same by Heun's method (algorithm 1 of the paper) on dx/dsigma = (x - D) / sigma: 2 steps - 1 calls."""
         levels = solver_of(steps, self.deviation).sigmas.to(noise.device)
         x, last = noise * levels[0], len(levels) - 2
@@ -166,7 +166,7 @@ class EDM(PixelDiffusion):
         self.denoiser = Denoiser(self.network(), self.sigma_data, **noise)
 
     def network(self) -> nn.Module:
-        """F."""
+        """A new network F."""
         return FoldedUNet(self.shape.joint, self.shape.size, *self.sizes)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
@@ -199,7 +199,7 @@ class EDM(PixelDiffusion):
 def deviation(tensors: dict[str, Tensor], n_labels: int) -> float:
     """The sigma_data of joint images of {"images" [N, C, H, W], "labels" [N, H, W]}: root of their mean square.
 
-    A label channel is -1 or 1, so that its square is 1 whatever the labels are: they are not read.
+    The values of label channels are -1 or 1, so their squares are 1 and the labels are not read.
     """
     images = tensors["images"]
     squares = sum(float(part.double().square().sum()) for part in images.split(256))

@@ -1,7 +1,7 @@
 """Classifier-free guidance (Ho & Salimans 2022) for every model with a condition.
 
-One network learns both p(x | kind) and p(x): for a tenth of the slices the kind is replaced by a null label,
-slice by slice. In use, the prediction goes beyond what the condition changes:
+One network learns both p(x | kind) and p(x): for a random tenth of the slices, the kind is replaced by a null label.
+In sampling, the effect of the condition on the prediction is scaled by `guidance`:
 
     F(x; kind) = F(x; none) + guidance (F(x; kind) - F(x; none)),   0: unconditional, 1: conditional, above: exaggerated
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-DROPPED = 0.1  # share of the slices whose kind is dropped
+DROPPED = 0.1  # share of the slices whose condition is dropped
 
 
 def drop_condition(kinds: Tensor, null_label: int) -> Tensor:
@@ -20,7 +20,7 @@ def drop_condition(kinds: Tensor, null_label: int) -> Tensor:
 
 
 class Guided(nn.Module):
-    """`net` with its condition exaggerated by `guidance`; both answers come out of one call."""
+    """`net` with the effect of its condition scaled by `guidance`; both predictions come from one call."""
 
     def __init__(self, net: nn.Module, guidance: float, null_label: int):
         super().__init__()

@@ -1,8 +1,8 @@
 """Diffusion in the latent space of a VAE (Rombach et al. 2022; Pinaya et al. 2022). Taught in 05_ddpm.
 
-A VAE's samples fail where its prior does: N(0, I) is not how the encoder's z are spread. Here a second model learns how
-they are. A latent has a few dozen numbers where an image has tens of thousands, so a small network sees thousands of
-them a second.
+A VAE's samples suffer from its prior: the encoder's z are not distributed as N(0, I). Here a second model learns their
+distribution. A latent has a few dozen numbers, an image tens of thousands, so a small network is trained on thousands
+of latents per second.
 
     z ~ q(z | x, y),  u = (z - shift) / scale,  EDM on u;   a sample is the decoder's image of shift + scale u
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,15 +50,15 @@ class ResidualMLP(nn.Module):
 
 @dataclass(frozen=True)
 class LatentDiffusionConfig(GeneratorConfig):
-    first: dict  # the arguments of the first stage, the VAE; its weights come by `of` or `load`
+    first: dict  # the arguments of the first stage, the VAE; `of` or `load` sets its weights
     width: int = 768  # units of the network on latents
-    blocks: int = 4  # residual blocks of it
+    blocks: int = 4  # its residual blocks
     learning_rate: float = 1e-3
     solver_steps: int = 20  # evaluations of the network per sample
 
 
 class LatentDiffusion(GeneratorMethod):
-    """EDM on the standardised latents of a trained VAE, which is part of what is published."""
+    """EDM on the standardised latents of a trained VAE, which is published with it."""
 
     Config = LatentDiffusionConfig
     name = "latent_diffusion"
@@ -74,7 +75,7 @@ class LatentDiffusion(GeneratorMethod):
         self.denoiser.register_buffer("scale", torch.ones(self.statistics_shape()))
 
     def network(self) -> nn.Module:
-        """F on latents."""
+        """A new network F on latents."""
         return ResidualMLP(self.first["latent"], self.width, self.blocks)
 
     def noise_levels(self) -> dict[str, float]:
@@ -86,15 +87,15 @@ class LatentDiffusion(GeneratorMethod):
         return (self.first["latent"],)
 
     @classmethod
-    def of(cls, first: Method, latents: dict[str, Tensor], **config) -> LatentDiffusion:
-        """On the latents of a trained first stage: its `latents` of training slices, {"mean", "log_variance"} [N, ...].
+    def of(cls, first: Method, latents: dict[str, Tensor], **config: Any) -> LatentDiffusion:
+        """A model on a trained first stage and its `latents` of training slices, {"mean", "log_variance"} [N, ...].
 
-        Shift and scale are the mean and deviation of sampled latents: the spread of the means and the mean variance.
+        Shift is the mean of the means, and scale^2 their variance plus the mean variance.
         """
         model = cls(**vars(first.shape), first=first.arguments(), **config)
         model.autoencoder.load(first.weights())
         mean, variance = latents["mean"], latents["log_variance"].exp()
-        over = (0, *range(2, mean.dim()))  # one shift and scale per channel of a latent that is an image
+        over = (0, *range(2, mean.dim()))  # of spatial latents, one shift and scale per channel
         shape = model.denoiser.shift.shape
         model.denoiser.shift.copy_(mean.mean(over).view(shape))
         model.denoiser.scale.copy_((mean.var(over) + variance.mean(over)).sqrt().view(shape))
@@ -116,7 +117,7 @@ class LatentDiffusion(GeneratorMethod):
         return {"loss": loss}
 
     def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """The condition of the network besides the latent: none."""
+        """The network's inputs besides latent and noise level: none."""
         return ()
 
     def weights(self) -> dict[str, Tensor]:
@@ -139,7 +140,7 @@ class LatentDiffusion(GeneratorMethod):
         return self.in_batches(draw, noise)
 
     def standardised(self, codes: Tensor) -> Tensor:
-        """(z - shift) / scale of latents z [N, ...], where they lie: what the diffusion model learns."""
+        """(z - shift) / scale of latents z [N, ...], on their device: what the diffusion model learns."""
         return (codes - self.denoiser.shift.to(codes.device)) / self.denoiser.scale.to(codes.device)
 
     def sample(self, n: int, seed: int, steps: int | None = None) -> tuple[Tensor, Tensor]:

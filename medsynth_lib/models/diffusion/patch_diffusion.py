@@ -1,12 +1,12 @@
 """Diffusion on tiles, so that training needs the memory of a tile and not of an image (Khadra & Tuerkbey 2024).
 
-The network only ever sees a tile, its place (two channels of coordinates) and a thumbnail of the whole noisy image.
-Training cuts one tile at random out of every noisy image. In use, all tiles of an image are answered at every noise
-level, and where they overlap their answers are averaged (Bar-Tal et al. 2023, MultiDiffusion): since D is linear in the
-network's answer F, averaging F is averaging D, and any solver may be used on whole images.
+The network sees a tile, its position (two channels of coordinates) and a thumbnail of the whole noisy image. Training
+cuts one random tile from every noisy image. In sampling, F is evaluated on all tiles of an image at every noise level
+and averaged where they overlap (Bar-Tal et al. 2023, MultiDiffusion): since D is linear in F, averaging F averages D,
+and any solver may be used on whole images.
 
-Why the thumbnail: without it, two tiles far from each other cannot know that they belong to one head. Averaging n x n
-pixels lowers their noise by n, so a thumbnail shows the coarse shape at noise levels where a tile shows nothing.
+The thumbnail makes distant tiles consistent with each other. Averaging n x n pixels divides their noise by n, so it
+shows the coarse shape at noise levels where a tile shows nothing.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ THUMBNAIL = 8  # pixels per side
 class TileNet(nn.Module):
     """F for tiles [B, C, t, t], level [B], place [B, 2, t, t] in [-1, 1] and thumbnail [B, C, 8, 8]."""
 
-    def __init__(self, channels: int, tile: int, patch: int, widths, layers: int, attention: bool):
+    def __init__(self, channels: int, tile: int, patch: int, widths: tuple[int, ...], layers: int, attention: bool):
         super().__init__()
         self.unet = FoldedUNet(channels, tile, patch, widths, layers, attention, given=2 + channels)
 
     def forward(self, x: Tensor, level: Tensor, place: Tensor, thumbnail: Tensor) -> Tensor:
-        # Read at the tile's place, so that each pixel is conditioned on what lies *there* in the coarse image.
+        # Read at the tile's position, so that each pixel is conditioned on the coarse image at this pixel.
         around = F.grid_sample(thumbnail, place.flip(1).permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
-        return self.unet(x, level, picture=torch.cat([place, around.to(x.dtype)], dim=1))
+        return self.unet(x, level, image=torch.cat([place, around.to(x.dtype)], dim=1))
 
 
 class Assembled(nn.Module):
     """F for whole images [B, C, H, W] from a network of tiles that lie `stride` pixels apart.
 
-    The weight of a tile falls linearly from its middle to its border, so that no tile ends with a step. With
-    stride = tile there is no overlap, and every border is a seam.
+    The weight of a tile falls linearly from its centre to its border, so that there are no steps. With stride = tile
+    there is no overlap, and borders are visible as seams.
     """
 
     def __init__(self, net: nn.Module, tile: int, stride: int):
@@ -82,12 +82,12 @@ class PatchDiffusionConfig(EDMConfig):
         if self.tile > self.size or self.tile % self.patch:
             raise ValueError(
                 f"tiles of {self.tile} pixels do not fit images of {self.size} or patches of {self.patch}; "
-                "take smaller tiles, of a multiple of the patch."
+                "choose smaller tiles, of a multiple of the patch."
             )
 
 
 class PatchDiffusion(EDM):
-    """EDM of joint images, learned from tiles of `tile` x `tile` pixels, which lie half a tile apart in use."""
+    """EDM of joint images, learned from tiles of `tile` x `tile` pixels, which are half a tile apart in sampling."""
 
     Config = PatchDiffusionConfig
     name = "patch_diffusion"
@@ -106,9 +106,9 @@ class PatchDiffusion(EDM):
         pixels = first[:, :, None] + torch.arange(self.tile, device=device)  # rows and columns: [B, 2, tile]
         which = torch.arange(len(clean), device=device)[:, None, None]
 
-        def cut(pictures: Tensor) -> Tensor:
+        def cut(images: Tensor) -> Tensor:
             """One tile of each image, in one read: [B, C, H, W] -> [B, C, tile, tile]."""
-            return pictures[which, :, pixels[:, 0, :, None], pixels[:, 1, None]].permute(0, 3, 1, 2).contiguous()
+            return images[which, :, pixels[:, 0, :, None], pixels[:, 1, None]].permute(0, 3, 1, 2).contiguous()
 
         place = cut(places(self.shape.size, device).expand(len(clean), -1, -1, -1))
         return self.denoiser.error(cut(clean), cut(noisy), sigma, place, thumbnails)

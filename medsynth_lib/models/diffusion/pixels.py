@@ -1,4 +1,4 @@
-"""What diffusion models of images share: the sizes of their U-Net, its optimiser, the noise samples begin with."""
+"""What diffusion models of images share: the sizes of their U-Net, its optimiser, the initial noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PixelConfig(GeneratorConfig):
 
 
 class PixelDiffusion(GeneratorMethod):
-    """A method with one network, a FoldedUNet or something around it, which subclasses name in `networks`."""
+    """A method with one network, a FoldedUNet or a module around it, which subclasses name in `networks`."""
 
     Config = PixelConfig
 
@@ -40,7 +40,7 @@ class PixelDiffusion(GeneratorMethod):
         return warm_up(fraction) * (1 - 0.9 * fraction)
 
     def descend(self, loss: Tensor, optimisers: dict) -> None:
-        """One step down this loss (0-dim), its gradient clipped to length 1."""
+        """One optimiser step on this loss (0-dim), with the gradient's norm clipped to 1."""
         (name,) = self.networks
         optimisers[name].zero_grad()
         self.backward(loss)
@@ -48,10 +48,10 @@ class PixelDiffusion(GeneratorMethod):
         optimisers[name].step()
 
     def noise(self, n: int, seed: int) -> tuple[Tensor, torch.Generator]:
-        """Noise [n, C + K, H, W] of unit variance, made on the CPU and left there; and its generator, for more."""
+        """Noise [n, C + K, H, W] of unit variance on the CPU, and its random generator, for further noise."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(n, self.shape.joint, self.shape.size, self.shape.size, generator=generator), generator
 
-    def decoded(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """images [n, C, H, W] and labels [n, H, W] of joint images."""
-        return decode(pictures, self.shape.channels)
+    def decoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [n, C, H, W] and labels [n, H, W] of joint images."""
+        return decode(images, self.shape.channels)

@@ -17,7 +17,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so the last step is noise and no brightness leaks through
+TIMESTEPS = 1000  # beta from 1e-4 to 0.02: a_T = 4e-5, so x_T is noise without a trace of the mean intensity
 EVEN = {"timestep_spacing": "trailing"}  # even steps in t that begin at pure noise
 SOLVERS = {
     "DDPM": (DDPMScheduler, EVEN | {"clip_sample": False}),
@@ -38,17 +38,17 @@ def noise_schedule() -> DDPMScheduler:
 
 @cache
 def alphas(device: torch.device | str = "cpu") -> Tensor:
-    """Its a_t, the share of the image's variance that is left at step t: [TIMESTEPS], copied to `device` once."""
+    """Its a_t, the share of the image's variance that is left at step t: [TIMESTEPS], cached per device."""
     return noise_schedule().alphas_cumprod.to(device)
 
 
-def solver(steps: int, kind: str = "DPM-Solver++"):
-    """A scheduler of diffusers with its steps set; it asks the network len(timesteps) times (Heun: 2 steps - 1).
+def solver(steps: int, kind: str = "DPM-Solver++") -> SchedulerMixin:
+    """A scheduler of diffusers with its steps set; it evaluates the network len(timesteps) times (Heun: 2 steps - 1).
 
     "DDPM" (ancestral), "DDIM" (Song et al. 2021), "UniPC" (Zhao et al. 2023), "Heun" (Karras et al. 2022), or
-    "DPM-Solver++" (2M; Lu et al. 2022), its steps spaced evenly in log signal-to-noise ratio: even steps in t spend
-    almost none near the clean image and return too little variance; this spacing returns a known Gaussian's
-    deviation within 5 % (tests/models/diffusion/test_solvers.py). KeyError for another kind.
+    "DPM-Solver++" (2M; Lu et al. 2022), its steps spaced evenly in log signal-to-noise ratio: even steps in t leave
+    almost none near the clean image and give too little variance; this spacing gives a known Gaussian's deviation
+    within 5 % (tests/models/diffusion/test_solvers.py). KeyError for another kind.
     """
     solver_class, more = SOLVERS[kind]
     found = solver_class.from_config(noise_schedule().config, **more)
@@ -60,13 +60,13 @@ def solver(steps: int, kind: str = "DPM-Solver++"):
 
 @torch.no_grad()
 def walk(predictor: Callable, noise: Tensor, scheduler: SchedulerMixin, generator: torch.Generator) -> Tensor:
-    """From noise [B, ...] of unit variance to data; `predictor`(x_t, t int64 [B]) answers with the noise in x_t.
+    """From noise [B, ...] of unit variance to data; `predictor`(x_t, t int64 [B]) returns the noise in x_t.
 
-    Only ancestral samplers (DDPM) draw noise; then from `generator`, so that a seed is a sample. The scheduler, which
-    remembers where it is, is copied: it may be used again.
+    Only ancestral samplers (DDPM) add noise, from `generator`, so that the seed determines the sample. The scheduler,
+    which counts steps, is copied, so that it can be used again.
     """
     scheduler = deepcopy(scheduler)
-    x = noise * scheduler.init_noise_sigma  # 1 but for those (Heun) whose noise is not shrunk into x
+    x = noise * scheduler.init_noise_sigma  # 1, except for those (Heun) with x = x_0 + sigma n
     own = {"generator": generator} if isinstance(scheduler, DDPMScheduler) else {}
     on_device = scheduler.timesteps.to(x.device).long()
     for t, level in zip(scheduler.timesteps, on_device, strict=True):

@@ -1,4 +1,4 @@
-"""Conditional diffusion on latents that keep their place, as small images (Pinaya et al. 2022): see `guidance`."""
+"""Conditional diffusion on spatial latents (Pinaya et al. 2022), with classifier-free guidance (see `guidance`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .unet import FoldedUNet
 @dataclass(frozen=True)
 class SpatialDiffusionConfig(GeneratorConfig):
     first: dict  # the arguments of the first stage, the Autoencoder
-    kinds: int = 0  # kinds of slices that can be asked for; 0: none
+    kinds: int = 0  # kinds of slices to condition on; 0: unconditional
     p_mean: float = P_MEAN  # mean of ln(sigma) in training
     p_std: float = P_STD  # standard deviation of ln(sigma) in training
     widths: tuple[int, ...] = (64, 96)  # channels per level of the U-Net on latents
@@ -48,7 +48,7 @@ class SpatialDiffusion(LatentDiffusion):
         return self.first["latent"], 1, 1
 
     def condition(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """The kinds int64 [B] of a batch, a tenth of them not said."""
+        """The kinds int64 [B] of a batch, a tenth of them dropped."""
         if not self.kinds:
             return ()
         return (drop_condition(batch["kinds"], self.kinds),)
@@ -58,7 +58,7 @@ class SpatialDiffusion(LatentDiffusion):
     ) -> tuple[Tensor, Tensor]:
         """n images [n, C, H, W] and labels [n, H, W].
 
-        `kinds` int64 [n] asks for kinds (default: not said), `guidance` says how strongly.
+        `kinds` int64 [n] are the condition (default: none), `guidance` scales its effect.
         """
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(n, *self.autoencoder.latent_shape, generator=generator)
@@ -68,20 +68,20 @@ class SpatialDiffusion(LatentDiffusion):
             if kinds is not None and guidance != 1.0:
                 denoiser = Denoiser(Guided(self.denoiser.net, guidance, self.kinds), 1.0).to(self.device)
 
-        def draw(noise: Tensor, *told: Tensor) -> Tensor:
-            u = denoiser.solve(noise, steps or self.solver_steps, *told)
+        def draw(noise: Tensor, *given: Tensor) -> Tensor:
+            u = denoiser.solve(noise, steps or self.solver_steps, *given)
             return self.denoiser.shift + self.denoiser.scale * u
 
         return self.autoencoder.decode(self.in_batches(draw, noise, *condition))
 
 
 def lesion_kinds(labels: np.ndarray, edges: list[float]) -> np.ndarray:
-    """Kind [N] of slices from their labels [N, H, W]: 0 without lesion, else 1 + the `edges` (pixels) it passes."""
+    """Kind [N] of slices from their labels [N, H, W]: 0 without lesion, else 1 + the number of `edges` <= its area."""
     area = (np.asarray(labels) > 0).sum(axis=(1, 2))
     return np.where(area > 0, 1 + np.searchsorted(np.asarray(edges), area, side="right"), 0).astype(np.int64)
 
 
 def lesion_edges(labels: np.ndarray, parts: int) -> list[float]:
-    """Lesion areas, in pixels, that cut the slices [N, H, W] with lesion into `parts` groups of equal size."""
+    """Lesion areas, in pixels, that split the slices [N, H, W] with a lesion into `parts` groups of equal size."""
     area = (np.asarray(labels) > 0).sum(axis=(1, 2))
     return [float(x) for x in np.quantile(area[area > 0], np.arange(1, parts) / parts)]

@@ -1,4 +1,4 @@
-"""diffusers' U-Net on folded images: what every diffusion model of images here is built from."""
+"""diffusers' U-Net on folded images: the network of every diffusion model of images here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class FoldedUNet(nn.Module):
     patch x patch pixels are folded into channels, so that the U-Net works on a (H / patch)^2 grid: most of the cost of
     a U-Net lies at full size. `widths` are the channels per level, `layers` the residual blocks in each; attention at
     the lowest level only.
-    `classes` and `given` are for conditions: so many classes (int64 [B]), so many more channels of an image that is
-    given and not predicted ([B, given, H, W]).
+    `classes` and `given` are for conditions: the number of classes (int64 [B]), and of the channels of a conditioning
+    image ([B, given, H, W]).
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class FoldedUNet(nn.Module):
         channels: int,
         size: int,
         patch: int,
-        widths,
+        widths: tuple[int, ...],
         layers: int,
         attention: bool,
         classes: int = 0,
@@ -47,8 +47,8 @@ class FoldedUNet(nn.Module):
             num_class_embeds=classes or None,
         )
 
-    def forward(self, x: Tensor, level: Tensor, kinds: Tensor | None = None, picture: Tensor | None = None) -> Tensor:
-        told = {} if kinds is None else {"class_labels": kinds}
-        x = x if picture is None else torch.cat([x, picture], dim=1)
-        drawn = self.unet(F.pixel_unshuffle(x, self.patch), level, **told).sample
+    def forward(self, x: Tensor, level: Tensor, kinds: Tensor | None = None, image: Tensor | None = None) -> Tensor:
+        condition = {} if kinds is None else {"class_labels": kinds}
+        x = x if image is None else torch.cat([x, image], dim=1)
+        drawn = self.unet(F.pixel_unshuffle(x, self.patch), level, **condition).sample
         return F.pixel_shuffle(drawn, self.patch)

@@ -1,6 +1,6 @@
-"""A feature extractor of your own: a TorchScript file with, say, Inception's, RadImageNet's or DINOv2's network.
+"""The user's own feature extractor, from a TorchScript file: Inception, RadImageNet or DINOv2, for example.
 
-Nothing is downloaded. A TorchScript file holds code, so load only what you made or trust.
+Nothing is downloaded. A TorchScript file holds code, so load only files that you trust.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ...metrics.device import search_device
 class LocalExtractor:
     """Images [N, C, H, W] in [-1, 1] -> features float64 [N, D], by the TorchScript module in `path`.
 
-    channel  which channel is shown to it, three times (such networks were made for colour photographs)
-    size     pixels it expects; None = as they are
-    mean, deviation   of the colours it was trained on, for values in [0, 1] (by default ImageNet's)
-    Maps [N, D, h, w] are averaged over h and w. It runs on the GPU where there is one.
+    channel  the image channel used, repeated three times (such networks expect colour images)
+    size     side in pixels to which images are resized; None = not resized
+    mean, deviation   of the colours of its training images, for values in [0, 1] (default: ImageNet's)
+    Feature maps [N, D, h, w] are averaged over h and w. It runs on the GPU if there is one.
     Raises CheckpointError for a missing or damaged file.
     """
 
@@ -31,8 +31,8 @@ class LocalExtractor:
         path: Path,
         channel: int = 0,
         size: int | None = 224,
-        mean=(0.485, 0.456, 0.406),
-        deviation=(0.229, 0.224, 0.225),
+        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+        deviation: tuple[float, float, float] = (0.229, 0.224, 0.225),
     ):
         self.device = search_device()
         try:

@@ -1,12 +1,12 @@
-"""SimCLR (Chen et al. 2020, arXiv 2002.05709) at the size of a laptop: features learned without labels or downloads.
+"""A small SimCLR (Chen et al. 2020, arXiv 2002.05709): features learned without labels or downloads.
 
 Two random views of one slice must resemble each other more than views of other subjects' slices (NT-Xent, eq. 1):
 
     L_i = - log exp(z_i z_j / tau) / sum_k exp(z_i z_k / tau),   z of length 1, j the other view of i's slice,
 
-where k runs over all views but i's own and those of the same subject: neighbouring slices are no opposites. What the
-random changes do (turning, scaling, grey values, a little noise) becomes invisible, everything else about *who is
-shown* is kept: it finds copies in disguise, and is blind to noise.
+where k runs over j and all views of other subjects: other slices of the same subject are not negatives. Features become
+invariant to the augmentations (rotation, scale, intensity, slight noise) and keep what identifies a subject: they find
+altered copies, and are insensitive to noise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIDE = 64  # pixels: larger images are averaged down
 
 
 def stage(before: int, after: int) -> nn.Sequential:
-    """Half the side."""
+    """3 x 3 convolution of stride 2, group norm, SiLU."""
     return nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU())
 
 
@@ -54,7 +54,7 @@ class SimCLR(Method):
     def build(self) -> None:
         widths = [self.channels, *(self.width * 2**level for level in range(4))]
         features = self.features
-        side = self.size // 16  # what is left keeps its place: where a lesion is tells subjects apart
+        side = self.size // 16  # positions are kept: where a lesion lies distinguishes subjects
         self.encoder = nn.Sequential(
             *(stage(before, after) for before, after in zip(widths, widths[1:], strict=False)),
             nn.Flatten(),
@@ -80,14 +80,14 @@ class SimCLR(Method):
 
     @torch.no_grad()
     def embed(self, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """Features of length 1 of images [N, C, H, W]: float64 [N, features]; their products are cosines."""
+        """Features of length 1 of images [N, C, H, W]: float64 [N, features]; dot products are cosine similarities."""
         parts = (shrink(finite(images[span]), SIDE) for span in spans(len(images), batch_size))
         tables = [F.normalize(self.encoder(torch.from_numpy(x).to(self.device)).float()).cpu() for x in parts]
         return torch.cat(tables).double().numpy()
 
 
 def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
-    """The loss of views z [2 B, D], row i + B being the other view of row i; subjects int64 [2 B]."""
+    """The loss (eq. 1) of views z [2 B, D], where row i + B is the other view of row i; subjects int64 [2 B]."""
     z = F.normalize(z)
     n = len(z) // 2
     logits = z @ z.T / temperature
@@ -98,8 +98,8 @@ def nt_xent(z: Tensor, subjects: Tensor, temperature: float) -> Tensor:
 
 
 def tensors_for(slices: SliceSet) -> dict[str, Tensor]:
-    """What `fit` needs to train on these slices: images (averaged down to SIDE), labels, and a number per subject."""
+    """Tensors for `fit`: images (averaged down to SIDE), labels (all 0) and int64 subject indices, one per slice."""
     images = torch.from_numpy(np.concatenate([shrink(some, SIDE) for some in portions(slices.images)]))
-    _, people = np.unique(slices.subjects, return_inverse=True)
-    # The labels are only carried through the random changes; of shrunk images they would not fit.
-    return {"images": images, "labels": torch.zeros_like(images[:, 0]).byte(), "subjects": torch.from_numpy(people)}
+    _, subjects = np.unique(slices.subjects, return_inverse=True)
+    # `augment` needs labels, but does not use them; the real ones do not have the size of the reduced images.
+    return {"images": images, "labels": torch.zeros_like(images[:, 0]).byte(), "subjects": torch.from_numpy(subjects)}

@@ -1,6 +1,6 @@
 """Building blocks of the GANs after DCGAN: equalised layers, resampling, styles, minibatch statistics.
 
-One file for four methods; each method's own file says what it does with them.
+They are shared by four methods; each method's own file says how it uses them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def leaky(x: Tensor) -> Tensor:
 class EqualLinear(nn.Module):
     """Linear layer with equalised learning rate: weights ~ N(0, 1), scaled by 1 / sqrt(fan in) when used.
 
-    Adam's step has the same size for every weight; so scaled, it is the same share of every layer's weights
+    Adam's step has the same size for every weight; scaled like this, it is the same share of the weights of any layer
     (Karras et al. 2018, section 4.1). `rate` slows a layer down further (0.01 in mapping networks).
     """
 
@@ -64,14 +64,14 @@ class EqualConv(nn.Module):
 
 @functools.cache
 def kernel_2d(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """BINOMIAL in both directions, of sum `gain`: [1, 1, 4, 4]."""
+    """BINOMIAL in both directions, with sum `gain`: [1, 1, 4, 4]."""
     taps = torch.tensor(BINOMIAL, dtype=dtype).to(device)
     kernel = torch.outer(taps, taps)
     return (kernel * (gain / kernel.sum()))[None, None]
 
 
 def filter_2d(x: Tensor, gain: float = 1.0) -> Tensor:
-    """BINOMIAL as a depthwise kernel [C, 1, 4, 4] of sum `gain` for x [B, C, H, W]."""
+    """BINOMIAL as a depthwise kernel [C, 1, 4, 4] with sum `gain` for x [B, C, H, W]."""
     return kernel_2d(gain, x.device, x.dtype).expand(x.shape[1], 1, 4, 4)
 
 
@@ -107,7 +107,7 @@ def minibatch_deviation(x: Tensor, parts: int = 1, group: int = 4) -> Tensor:
 def levels(size: int, width: int, fmap_max: int, patch: int = 1) -> dict[int, int]:
     """Channels per grid {4: c, 8: c, ..., size / patch: c}: `width` at `size`, doubled per halving, at most `fmap_max`.
 
-    A `patch` above 1 leaves out the finest levels, which cost most and know least; `ToRGB` and `FromRGB` bridge them.
+    A `patch` above 1 leaves out the finest levels, which cost most and help least; `ToRGB` and `FromRGB` replace them.
     """
     grids = (4 * 2**k for k in range(int(math.log2(size // patch)) - 1))
     return {grid: min(width * size // grid, fmap_max) for grid in grids}
@@ -122,8 +122,8 @@ class ToRGB(nn.Module):
     """Features [B, C, H, W] -> image [B, J, patch H, patch W]: a 1 x 1 convolution, or one window per position.
 
     Overlapping windows fade out (Hann) and add up to one everywhere, so that the patches have no borders. Every window
-    starts even: the first images are smooth, and detail within a patch has to be learned. From random windows, a
-    short training never loses their grid.
+    starts constant: the first images are smooth, and detail within a patch has to be learned. With random windows,
+    their grid stays visible after a short training.
     """
 
     def __init__(self, inputs: int, outputs: int, patch: int = 1):
@@ -150,14 +150,14 @@ class FromRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.gain, self.patch = 1 / math.sqrt(inputs * side**2), patch
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return F.conv2d(picture, self.weight * self.gain, self.bias, stride=self.patch, padding=self.patch // 2)
+    def forward(self, image: Tensor) -> Tensor:
+        return F.conv2d(image, self.weight * self.gain, self.bias, stride=self.patch, padding=self.patch // 2)
 
 
 class Mapping(nn.Module):
     """z [B, D] -> w [B, D]: `layers` dense layers at a hundredth of the learning rate (Karras et al. 2019).
 
-    Keeps the running mean of w, towards which `truncate` pulls.
+    Keeps the running mean of w for `truncate`.
     """
 
     def __init__(self, latent: int, layers: int):
@@ -166,7 +166,7 @@ class Mapping(nn.Module):
         self.register_buffer("mean", torch.zeros(latent))
 
     def forward(self, z: Tensor) -> Tensor:
-        with full_precision(z):  # a few small layers on which every style rests, as in the originals
+        with full_precision(z):  # as in the originals: all styles depend on these few small layers
             w = pixel_norm(z)
             for layer in self.layers:
                 w = leaky(layer(w))
@@ -175,14 +175,14 @@ class Mapping(nn.Module):
         return w
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
-        """w moved towards the mean: psi 1 leaves it, psi 0 is the mean image. Fidelity is paid with diversity."""
+        """w moved towards the mean: psi 1 leaves it, psi 0 gives the mean style. Trades diversity for fidelity."""
         return self.mean + psi * (w - self.mean)
 
 
 def mix(first: Tensor, second: Tensor, layers: int, chance: float) -> Tensor:
     """Style mixing: w [B, D] twice -> [B, L, D]; with probability `chance`, `second` from a random layer on.
 
-    Neighbouring layers may not rely on each other's style (Karras et al. 2019, section 3.1).
+    It keeps neighbouring layers from relying on each other's style (Karras et al. 2019, section 3.1).
     """
     b = len(first)
     start = torch.randint(1, max(layers, 2), (b, 1, 1), device=first.device)
@@ -192,10 +192,10 @@ def mix(first: Tensor, second: Tensor, layers: int, chance: float) -> Tensor:
 
 
 class Noise(nn.Module):
-    """Adds one image of white noise, times a learned strength that starts at 0: hairs, pores, texture.
+    """Adds white noise, equal in all channels, times a learned strength that starts at 0, for random fine texture.
 
-    The strength learns at 0.03 of the rate: noise is the quickest way to look less smooth, and in a short training
-    the speckle would stay.
+    The strength learns at 0.03 of the rate: noise is the quickest way to make images less smooth, and its speckle would
+    stay after a short training.
     """
 
     def __init__(self):
@@ -208,10 +208,10 @@ class Noise(nn.Module):
 
 
 def shares(logits: Tensor, softer: float = 4.0) -> Tensor:
-    """Softmax over dimension 1 that passes gradients on like a softmax `softer` times as soft (straight-through).
+    """Softmax over dimension 1 with the gradient that it has at logits / `softer` (straight-through).
 
-    A label that G has given up has a share of almost 0, and through the plain softmax a gradient of almost 0: it would
-    never come back. In short trainings StyleGAN 2, which normalises no feature map, lost the lesions of the phantom so.
+    A label that G no longer generates has a share of almost 0, and through the plain softmax a gradient of almost 0, so
+    it would never return. In short trainings StyleGAN 2, which does not normalise feature maps, lost lesions this way.
     """
     soft = softer * (logits / softer).softmax(dim=1)
     return logits.softmax(dim=1).detach() + soft - soft.detach()
@@ -220,11 +220,11 @@ def shares(logits: Tensor, softer: float = 4.0) -> Tensor:
 class JointOutput(nn.Module):
     """Raw output of a generator [B, C + K, H, W] -> joint image: image channels by tanh, labels by `shares`.
 
-    The originals leave images as they are. Here most of a slice is background of exactly -1, which tanh reaches
-    without effort and a linear output never quite; D would see the haze before anything else.
+    The originals have linear outputs. Here most of a slice is background of exactly -1, which tanh reaches easily and a
+    linear output only approximately, so that D would detect fakes by their background.
 
-    Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares D's first
-    lesson would be "far too much lesion", and G may unlearn lesions for good.
+    Label 0 starts with the share `background` that it has in real masks (Lin et al. 2017): from equal shares, D would
+    first learn that fakes have too much lesion, and G might lose lesions for good.
     """
 
     def __init__(self, shape: joint.Shape, background: float):

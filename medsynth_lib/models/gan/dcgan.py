@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al. 2015) with what later work added to keep it stable. Taught in 02_dcgan.
+"""DCGAN (Radford et al. 2015) with later additions that keep it stable. Taught in 02_dcgan.
 
     min_G max_D  E_x[ log D(x) ] + E_z[ log(1 - D(G(z))) ]                               (Goodfellow et al. 2014)
 
@@ -26,8 +26,8 @@ from .views import shift
 class Generator(nn.Module):
     """z [B, latent] -> joint image [B, C + K, H, W] in (-1, 1): doubled and convolved, batch norm, ReLU, tanh.
 
-    Radford's transposed convolutions give some pixels more terms than their neighbours, a checkerboard that D sees at
-    once and that costs a short training most of its time; repeating pixels first has none (Odena et al. 2016).
+    The paper's transposed convolutions give some pixels more terms than their neighbours. This checkerboard costs a
+    short training most of its time; repeating pixels before the convolution avoids it (Odena et al. 2016).
     """
 
     def __init__(self, shape: joint.Shape, width: int, latent: int, background: float):
@@ -41,8 +41,8 @@ class Generator(nn.Module):
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
         self.net = nn.Sequential(*layers, nn.Upsample(scale_factor=2), nn.Conv2d(ws[-1], shape.joint, 3, padding=1))
         if shape.labels > 1:
-            # Label 0 starts with the share it has in real masks (Lin et al. 2017). From equal shares, D's first lesson
-            # is "far too much lesion", and G may unlearn lesions for good.
+            # Label 0 starts with the share it has in real masks (Lin et al. 2017). From equal shares, D would first
+            # learn that fakes have too much lesion, and G might lose lesions for good.
             share = min(max(background, 1e-3), 1 - 1e-3)
             nn.init.zeros_(self.net[-1].bias[shape.channels :])
             nn.init.constant_(self.net[-1].bias[shape.channels], math.log(share / (1 - share) * (shape.labels - 1)))
@@ -50,7 +50,7 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         out = self.net(z).float()
         image, logits = out[:, : self.image_channels], out[:, self.image_channels :]
-        # Label channels compete (softmax), as the one-hot channels of real masks do.
+        # A softmax, because the label channels of real masks are one-hot.
         label = logits.softmax(dim=1) * 2 - 1 if logits.shape[1] else logits
         return torch.cat([image.tanh(), label], dim=1)
 
@@ -96,7 +96,7 @@ class DCGAN(GeneratorMethod):
         self.discriminator = Discriminator(self.shape, self.width, self.spectral)
 
     def optimisers(self) -> dict:
-        # No momentum: the opponent moves, so yesterday's gradient is about another game.
+        # No momentum: the other network changes, which makes earlier gradients obsolete.
         rate, betas = self.learning_rate, (0.0, 0.99)
         # Two time scales (Heusel 2017): D learns faster than G.
         return {
@@ -105,7 +105,7 @@ class DCGAN(GeneratorMethod):
         }
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real images (1 = D knows them all)."""
+        """-E[log D(x)] - E[log(1 - D(G(z)))] and the mean sign of D on real images (1: all recognised)."""
         view = shift if self.augment else (lambda x: x)
         on_real, on_fake = self.discriminator(view(torch.cat([real, fake]))).float().chunk(2)
         loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
@@ -133,6 +133,6 @@ class DCGAN(GeneratorMethod):
         return losses
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n images and labels from z ~ N(0, I)."""
+        """n images [n, C, H, W] and labels [n, H, W] from z ~ N(0, I)."""
         z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
         return self.in_batches(lambda z: joint.decode(self.generator(z), self.shape.channels), z)

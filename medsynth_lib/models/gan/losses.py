@@ -1,4 +1,4 @@
-"""What the players of the adversarial games minimise, and the penalties that keep the games stable.
+"""The losses of generators and discriminators, and the penalties that keep adversarial training stable.
 
 D(x) below is the discriminator's logit or score [B]; every loss is a mean over the batch.
 """
@@ -25,21 +25,21 @@ def logistic_g(on_fake: Tensor) -> Tensor:
 def relativistic(on_better: Tensor, on_worse: Tensor) -> Tensor:
     """E[softplus(-(D(better) - D(worse)))] over pairs: D wants real above fake, G fake above real.
 
-    With R1 and R2 it is the loss of R3GAN (Huang et al. 2024): it cannot be won by pushing all scores one way, and a
-    generator that drops modes is still told so by the real images it is paired with.
+    With R1 and R2 it is the loss of R3GAN (Huang et al. 2024): shifting all scores does not change it, and the paired
+    real images still penalise a generator that drops modes.
     """
     return F.softplus(on_worse - on_better).mean()
 
 
-def squared_gradient(score: Tensor, pictures: Tensor) -> Tensor:
+def squared_gradient(score: Tensor, images: Tensor) -> Tensor:
     """|| d D / d x ||^2 per image, [B], in fp32, itself differentiable: R1 on real images (Mescheder et al. 2018),
     R2 on generated ones."""
-    (gradient,) = torch.autograd.grad(score.sum(), pictures, create_graph=True)
+    (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3))
 
 
 def wasserstein_d(on_real: Tensor, on_fake: Tensor, drift: float = 1e-3) -> Tensor:
-    """E[D(G(z))] - E[D(x)] + drift E[D(x)^2]: the critic's estimate of the distance, kept from drifting off."""
+    """E[D(G(z))] - E[D(x)] + drift E[D(x)^2]: minus the critic's estimate of the distance, and a penalty on drift."""
     return on_fake.mean() - on_real.mean() + drift * on_real.square().mean()
 
 
@@ -51,11 +51,11 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         return ((squared_gradient(critic(between), between) + 1e-12).sqrt() - 1).square().mean()
 
 
-def path_lengths(pictures: Tensor, ws: Tensor) -> Tensor:
-    """|| J^T y || per image, [B], y ~ N(0, 1 / pixels): how far the image moves when w [B, L, D] moves.
+def path_lengths(images: Tensor, ws: Tensor) -> Tensor:
+    """|| J^T y || per image, [B], y ~ N(0, 1 / pixels): how much the image changes with w [B, L, D].
 
-    StyleGAN 2 pulls these lengths to their running mean (Karras et al. 2020, section 3.2).
+    StyleGAN 2 regularises these lengths towards their running mean (Karras et al. 2020, section 3.2).
     """
-    y = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
-    (gradient,) = torch.autograd.grad((pictures * y).sum(), ws, create_graph=True)
+    y = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
     return gradient.float().square().sum(dim=2).mean(dim=1).sqrt()

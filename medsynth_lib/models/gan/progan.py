@@ -6,8 +6,8 @@ D sees real images of the same resolution, blended by the same alpha, and mirror
 
     D:  E[D(G(z))] - E[D(x)] + 10 E[(|| grad D || - 1)^2] + 0.001 E[D(x)^2]        G:  -E[D(G(z))]
 
-The default here is the one that its descendants took up, logistic with lazy R1: two thirds of the time per step, and in
-a short training it keeps lesions and variety that WGAN-GP loses.
+The default here is that of its successors, logistic with lazy R1: a step takes two thirds of the time, and in a short
+training it keeps lesions and diversity that WGAN-GP loses.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 class Growth(nn.Module):
-    """What the two networks share: how far they have grown.
+    """Base class of the two networks: how far they have grown.
 
     stage  index of the current resolution (0 = 4 pixels)
     alpha  0-dim tensor: how far the newest level is faded in
@@ -56,14 +56,15 @@ class Growth(nn.Module):
         self.grow(self.stages - 1, 1.0)
 
     def grow(self, stage: int, alpha: float) -> None:
+        """Set stage and alpha."""
         millionths = round(1e6 * alpha)
         self.stage = stage
-        self.alpha.fill_(millionths / 1e6)  # what is saved, bit for bit
+        self.alpha.fill_(millionths / 1e6)  # rounded as it is saved, so that resuming is exact
         self.grown[0].fill_(stage)
         self.grown[1].fill_(millionths)
 
     def restore(self) -> None:
-        """Growth as it was saved."""
+        """Set stage and alpha from `grown`."""
         stage, millionths = self.grown.tolist()
         self.grow(stage, millionths / 1e6)
 
@@ -78,11 +79,11 @@ class Generator(Growth):
         pairs = [(channels[0], channels[0]), *zip(channels, channels[1:], strict=False)]
         self.first = nn.ModuleList(blocks.EqualConv(i, o) for i, o in pairs[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, o) for _, o in pairs)
-        self.pictures = nn.ModuleList(blocks.ToRGB(c, shape.joint, patch) for c in channels)
+        self.to_rgbs = nn.ModuleList(blocks.ToRGB(c, shape.joint, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
 
     def forward(self, z: Tensor) -> Tensor:
-        def act(x):
+        def act(x: Tensor) -> Tensor:
             return blocks.pixel_norm(blocks.leaky(x))
 
         x = act(self.dense(blocks.pixel_norm(z)).view(len(z), -1, 4, 4))
@@ -90,32 +91,32 @@ class Generator(Growth):
         for stage in range(1, self.stage + 1):
             before = x
             x = act(self.second[stage](act(self.first[stage - 1](double(x)))))
-        picture = self.pictures[self.stage](x)
+        image = self.to_rgbs[self.stage](x)
         if self.stage:
-            coarse = double(self.pictures[self.stage - 1](before))
-            picture = torch.lerp(coarse.to(picture.dtype), picture, self.alpha)  # autocast on CUDA doubles in float32
-        return self.output(picture)
+            coarse = double(self.to_rgbs[self.stage - 1](before))
+            image = torch.lerp(coarse.to(image.dtype), image, self.alpha)  # autocast on CUDA upsamples in float32
+        return self.output(image)
 
 
 class Discriminator(Growth):
-    """Joint image [B, C + K, h, h] of the current resolution -> score [B]; also StyleGAN 1's, full grown."""
+    """Joint image [B, C + K, h, h] of the current resolution -> score [B]; StyleGAN 1 uses it fully grown."""
 
     def __init__(self, shape: joint.Shape, width: int, fmap_max: int, patch: int):
         super().__init__(shape.size // patch)
         channels = list(blocks.levels(shape.size, width, fmap_max, patch).values())
-        self.pictures = nn.ModuleList(blocks.FromRGB(shape.joint, c, patch) for c in channels)
+        self.from_rgbs = nn.ModuleList(blocks.FromRGB(shape.joint, c, patch) for c in channels)
         self.first = nn.ModuleList(blocks.EqualConv(c, c) for c in channels[1:])
         self.second = nn.ModuleList(blocks.EqualConv(o, i) for i, o in zip(channels, channels[1:], strict=False))
         self.last = blocks.EqualConv(channels[0] + 1, channels[0])
         self.dense = blocks.EqualLinear(16 * channels[0], channels[0])
         self.score = blocks.EqualLinear(channels[0], 1)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        x = blocks.leaky(self.pictures[self.stage](picture))
+    def forward(self, image: Tensor) -> Tensor:
+        x = blocks.leaky(self.from_rgbs[self.stage](image))
         for stage in range(self.stage, 0, -1):
             x = halve(blocks.leaky(self.second[stage - 1](blocks.leaky(self.first[stage - 1](x)))))
             if stage == self.stage:  # the newest level, faded in
-                x = torch.lerp(blocks.leaky(self.pictures[stage - 1](halve(picture))), x, self.alpha)
+                x = torch.lerp(blocks.leaky(self.from_rgbs[stage - 1](halve(image))), x, self.alpha)
         x = blocks.leaky(self.last(blocks.minibatch_deviation(x)))
         return self.score(blocks.leaky(self.dense(x.flatten(1)))).squeeze(1)
 
@@ -131,7 +132,7 @@ class ProGANConfig(GeneratorConfig):
     full_size: float = 0.6  # share of the images spent on the last resolution; the others have equal parts of the rest
     most_batches: int = 1  # at low resolution a step takes up to this many times the batch
     background: float = 0.95  # share of label 0 that G starts from
-    patch: int = 1  # feature maps are 1 / patch of the image's side: growing starts at 4 patch pixels
+    patch: int = 1  # feature maps are 1 / patch of the image's side: growing starts at 4 patch x 4 patch pixels
 
     def check(self) -> None:
         if self.loss not in ("r1", "wgan-gp"):
@@ -153,8 +154,8 @@ class ProGAN(GeneratorMethod):
         self.stages = self.generator.stages
 
     def optimisers(self) -> dict:
-        players = {"generator": self.generator, "discriminator": self.discriminator}
-        return {name: adam(net, lr=self.learning_rate, betas=(0.0, 0.99)) for name, net in players.items()}
+        new_networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: adam(net, lr=self.learning_rate, betas=(0.0, 0.99)) for name, net in new_networks.items()}
 
     def load(self, weights: dict[str, Tensor]) -> ProGAN:
         super().load(weights)
@@ -170,7 +171,7 @@ class ProGAN(GeneratorMethod):
         return stage, 1.0 if stage == 0 else min(1.0, 2 * within)
 
     def publishable(self) -> bool:
-        """Only at full size: an enlarged image may be near in texture by chance."""
+        """Only at full size: enlarged images may reach a small distance by chance."""
         return self.generator.grown.tolist() == [self.stages - 1, 1_000_000]
 
     def starts(self) -> list[float]:
@@ -180,7 +181,7 @@ class ProGAN(GeneratorMethod):
     def batch_size(self, base: int, seen: int, total: int) -> int:
         """A step at low resolution costs little, so it takes more images: twice as many per halving.
 
-        Never more than the stage has left, so that a short training grows to the end as well.
+        Never more than the stage has left, so that a short training also reaches full size.
         """
         stage, _ = self.stage_at(seen / total)
         left = math.ceil((self.starts()[stage + 1] * total - seen) / base)
@@ -199,8 +200,8 @@ class ProGAN(GeneratorMethod):
         real = self.real_at(joint.encode(batch["images"], batch["labels"], self.shape.labels), stage, alpha)
         fake = self.generator(torch.randn(len(real), self.latent, device=real.device))
 
-        judge = self.critic_loss if self.loss == "wgan-gp" else self.logistic_loss
-        loss, found = judge(real, fake.detach())
+        loss_of = self.critic_loss if self.loss == "wgan-gp" else self.logistic_loss
+        loss, found = loss_of(real, fake.detach())
         optimisers["discriminator"].zero_grad()
         self.backward(loss)
         optimisers["discriminator"].step()
@@ -214,17 +215,17 @@ class ProGAN(GeneratorMethod):
         return found
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, dict]:
-        """WGAN-GP of D, and its parts."""
+        """D's WGAN-GP loss (0-dim), and its terms by name."""
         on_real, on_fake = self.discriminator(torch.cat([real, fake])).float().chunk(2)
         penalty = losses.gradient_penalty(self.discriminator, real, fake)
         loss = losses.wasserstein_d(on_real, on_fake)
         return loss + PENALTY * penalty, {"d": loss, "gp": penalty}
 
     def logistic_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, dict]:
-        """Logistic loss of D with R1 in every R1_EVERY-th step, and its parts."""
+        """D's logistic loss (0-dim) with R1 in every R1_EVERY-th step, and its terms by name."""
         penalise = self.global_step % R1_EVERY == 0
         real = real.requires_grad_(penalise)
-        with full_precision(real) if penalise else nullcontext():  # the gradient of a gradient needs its digits
+        with full_precision(real) if penalise else nullcontext():  # second derivatives need full precision
             scores = self.discriminator(torch.cat([real, fake])).float()
         on_real, on_fake = scores.chunk(2)
         loss = losses.logistic_d(on_real, on_fake)
@@ -236,10 +237,10 @@ class ProGAN(GeneratorMethod):
         return loss, found
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n images and labels at full size; before the training has grown that far, enlarged."""
+        """n images [n, C, H, W] and labels [n, H, W] at full size; enlarged before the networks have fully grown."""
 
         def draw(z: Tensor) -> tuple[Tensor, Tensor]:
-            picture = F.interpolate(self.generator(z), size=(self.shape.size,) * 2, mode="nearest")
-            return joint.decode(picture, self.shape.channels)
+            image = F.interpolate(self.generator(z), size=(self.shape.size,) * 2, mode="nearest")
+            return joint.decode(image, self.shape.channels)
 
         return self.in_batches(draw, torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed)))

@@ -1,10 +1,10 @@
 """How StyleGAN 1, 2 and 3 are trained: one training, three generators (stylegan1.py, stylegan2.py, stylegan3.py).
 
     D:  logistic loss + lazy R1 (gamma / 2 E || dD / dx ||^2, every 16th step at 16 times the weight)
-    G:  non-saturating loss, now and then path-length regularisation
-    both see the images through `views` (ADA or DiffAugment), samples come from G's moving average.
+    G:  non-saturating loss, optionally lazy path-length regularisation
+    D sees all images augmented by `views` (ADA or DiffAugment); samples come from G's moving average.
 
-`loss="relativistic"` swaps in R3GAN's loss (relativistic pairs, R1 and R2 in every step): an ablation, the nets stay.
+`loss="relativistic"` is an ablation: R3GAN's loss (relativistic pairs, R1 and R2 in every step), the same networks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StyleGANConfig(GeneratorConfig):
     width: int = 16  # channels at full size; they double per halving
     fmap_max: int = 64  # channels at most
     latent: int = 64  # dimensions of z and w
-    mapping: int = 2  # dense layers from z to w
+    mapping_layers: int = 2  # dense layers from z to w
     learning_rate: float = 2.5e-3
     gamma: float | None = None  # weight of R1; None = 0.0002 size^2 / batch (Karras et al. 2020, ADA, "auto")
     loss: str = "logistic"  # or "relativistic" (R3GAN, Huang et al. 2024)
@@ -61,7 +61,7 @@ class StyleGAN(GeneratorMethod):
     averaged = ("generator",)
 
     def build(self) -> None:
-        self.generator, self.discriminator = self.players()
+        self.generator, self.discriminator = self.new_networks()
         # ADA's state: saved with D, and under several processes broadcast with it.
         self.discriminator.register_buffer("p", torch.zeros(()))
         self.discriminator.register_buffer("sign_sum", torch.zeros(()))
@@ -69,16 +69,16 @@ class StyleGAN(GeneratorMethod):
 
     @property
     def compiled(self) -> tuple[str, ...]:
-        """G, but where its path lengths are regularised; D never, for R1 needs the gradient of its gradient."""
+        """G unless its path lengths are regularised; never D, because R1 needs second derivatives."""
         return () if self.path_length else ("generator.synthesis",)
 
     @abstractmethod
-    def players(self) -> tuple[nn.Module, nn.Module]:
+    def new_networks(self) -> tuple[nn.Module, nn.Module]:
         """(generator, discriminator). The generator has `mapping`, `layers` and `synthesis`: ws [B, layers, D] to
         joint images."""
 
     def optimisers(self) -> dict:
-        # A lazily regularised player takes 17 steps' worth of decisions in 16 (Karras et al. 2020, appendix B).
+        # Lazy regularisation adds a step every 16 (or 4), so rates and betas are adjusted (Karras et al. 2020, app. B).
         lazy = R1_EVERY / (R1_EVERY + 1) if self.loss == "logistic" else 1.0
 
         every = {"generator": PATH_EVERY / (PATH_EVERY + 1) if self.path_length else 1.0, "discriminator": lazy}
@@ -87,12 +87,12 @@ class StyleGAN(GeneratorMethod):
             for name, c in every.items()
         }
 
-    def seen(self, pictures: Tensor) -> Tensor:
-        """What D sees of joint images. In full precision: bfloat16 places pixels to half a pixel."""
-        with full_precision(pictures):
+    def seen(self, images: Tensor) -> Tensor:
+        """Joint images, augmented for D. In full precision: positions in bfloat16 are accurate to half a pixel only."""
+        with full_precision(images):
             if self.view == "ada":
-                return views.adaptive(pictures, self.shape.channels, self.discriminator.p)
-            return views.diff_augment(pictures, self.shape.channels) if self.view == "diffaugment" else pictures
+                return views.adaptive(images, self.shape.channels, self.discriminator.p)
+            return views.diff_augment(images, self.shape.channels) if self.view == "diffaugment" else images
 
     def r1_weight(self, batch: int) -> float:
         """gamma / 2 for a batch of this many images."""
@@ -123,19 +123,19 @@ class StyleGAN(GeneratorMethod):
         relativistic = self.loss == "relativistic"
         lazy = 1 if relativistic else R1_EVERY
         penalise = self.global_step % lazy == 0
-        pictures = self.seen(torch.cat([real, fake])).detach().requires_grad_(penalise)
-        with full_precision(pictures) if penalise else nullcontext():  # the gradient of a gradient needs its digits
-            scores = self.discriminator(pictures).float()
+        images = self.seen(torch.cat([real, fake])).detach().requires_grad_(penalise)
+        with full_precision(images) if penalise else nullcontext():  # second derivatives need full precision
+            scores = self.discriminator(images).float()
         on_real, on_fake = scores.chunk(2)
         loss = losses.relativistic(on_real, on_fake) if relativistic else losses.logistic_d(on_real, on_fake)
         found = {"d": loss, "d_sign_real": on_real.sign().mean()}
         if penalise:
             weight = self.r1_weight(len(real)) * lazy
             if relativistic:
-                r1, r2 = losses.squared_gradient(scores, pictures).chunk(2)
+                r1, r2 = losses.squared_gradient(scores, images).chunk(2)
                 found |= {"r1": r1.mean(), "r2": r2.mean()}
             else:
-                found["r1"] = losses.squared_gradient(on_real, pictures).chunk(2)[0].mean()
+                found["r1"] = losses.squared_gradient(on_real, images).chunk(2)[0].mean()
             loss = loss + weight * (found["r1"] + found.get("r2", 0))
         optimiser.zero_grad()
         self.backward(loss)
@@ -189,11 +189,11 @@ class StyleGAN(GeneratorMethod):
         return ws.flatten(0, 1)
 
     def project(self, images: Tensor, labels: Tensor, steps: int = 200, rate: float = 0.1) -> tuple[Tensor, Tensor]:
-        """Styles w [B, D] whose images come closest to given ones, and the mean squared error on the way [steps, B].
+        """Styles w [B, D] whose images are closest to the given ones, and the mean squared error per step [steps, B].
 
-        Adam on w, from the mean style; the error is that of the joint image, at full size and averaged over 4 x 4
-        pixels, so that a fold that is one pixel off costs little. How well a *held-out* slice can be reached says what
-        the generator can make; that a training slice is reached much better would say that it was stored.
+        Adam on w, from the mean style; it minimises the error of the joint image, at full size and averaged over 4 x 4
+        pixels, so that a fold that is one pixel off costs little. The error of a *held-out* slice shows what the
+        generator can represent; a much smaller error of a training slice would show that it was memorized.
         """
         target = joint.encode(images.to(self.device), labels.to(self.device), self.shape.labels)
         w = self.generator.mapping.mean.expand(len(target), -1).clone().requires_grad_(True)
@@ -203,8 +203,8 @@ class StyleGAN(GeneratorMethod):
             optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
             with torch.random.fork_rng():
                 torch.manual_seed(0)  # the same noise in every step
-                picture = self.generator.synthesis(w[:, None].expand(-1, self.generator.layers, -1))
-            difference = picture - target
+                image = self.generator.synthesis(w[:, None].expand(-1, self.generator.layers, -1))
+            difference = image - target
             error = difference.square().mean((1, 2, 3))
             (error + F.avg_pool2d(difference, 4).square().mean((1, 2, 3))).sum().backward()
             optimiser.step()
@@ -214,5 +214,5 @@ class StyleGAN(GeneratorMethod):
         return w.detach().cpu(), torch.stack(errors).cpu()
 
     def sample(self, n: int, seed: int, psi: float = 1.0) -> tuple[Tensor, Tensor]:
-        """n images and labels from z ~ N(0, I), styles truncated by psi (1 = not)."""
+        """n images [n, C, H, W] and labels [n, H, W] from z ~ N(0, I), styles truncated by psi (1: not)."""
         return self.render(self.styles(n, seed, psi), seed)

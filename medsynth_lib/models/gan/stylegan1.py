@@ -1,10 +1,10 @@
-"""StyleGAN 1 (Karras et al. 2019): an image is a learned constant and a style per layer. Taught in 03_stylegan.
+"""StyleGAN 1 (Karras et al. 2019): a learned constant, and a style for every layer. Taught in 03_stylegan.
 
     AdaIN(x_i, w) = s_i (x_i - mean(x_i)) / std(x_i) + b_i,   (s, b) = affine(w)                          (eq. 1)
 
-Every feature map is normalised and given the style's scale and offset. That is also its flaw: a generator can smuggle
-strength past the normalisation in one huge spike per map, the droplets that StyleGAN 2 was made to remove.
-Trained with R1 against ProGAN's discriminator, full grown from the start.
+Every feature map is normalised and given the style's scale and offset. Generators learn to circumvent the normalisation
+with one large spike per map: droplet artefacts, which StyleGAN 2 removes. Trained with R1 against ProGAN's
+discriminator, fully grown from the start.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StyledLayer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws [B, layers, D] -> joint image. `features` keeps no state: it returns the maps in which droplets show."""
+    """ws [B, layers, D] -> joint image; `features` returns the feature maps, in which droplets show."""
 
     def __init__(self, shape: joint.Shape, width: int, fmap_max: int, latent: int, background: float, patch: int):
         super().__init__()
@@ -56,7 +56,7 @@ class Synthesis(nn.Module):
         self.ups = nn.ModuleList(blocks.EqualConv(i, o, bias=False) for i, o in pairs[1:])
         self.convs = nn.ModuleList(blocks.EqualConv(o, o, bias=False) for _, o in pairs)
         self.styled = nn.ModuleList(StyledLayer(o, latent) for _, o in pairs for _ in range(2))
-        self.picture = blocks.ToRGB(channels[-1], shape.joint, patch)
+        self.to_rgb = blocks.ToRGB(channels[-1], shape.joint, patch)
         self.output = blocks.JointOutput(shape, background)
         self.layers = len(self.styled)
 
@@ -74,7 +74,7 @@ class Synthesis(nn.Module):
         return out
 
     def forward(self, ws: Tensor) -> Tensor:
-        return self.output(self.picture(self.features(ws)[-1]))
+        return self.output(self.to_rgb(self.features(ws)[-1]))
 
 
 class StyleGAN1(StyleGAN):
@@ -82,7 +82,7 @@ class StyleGAN1(StyleGAN):
 
     name = "stylegan1"
 
-    def players(self) -> tuple[nn.Module, nn.Module]:
+    def new_networks(self) -> tuple[nn.Module, nn.Module]:
         synthesis = Synthesis(self.shape, self.width, self.fmap_max, self.latent, self.background, self.patch)
-        mapping = blocks.Mapping(self.latent, self.mapping)
+        mapping = blocks.Mapping(self.latent, self.mapping_layers)
         return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

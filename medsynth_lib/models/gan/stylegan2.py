@@ -1,7 +1,7 @@
 """StyleGAN 2 (Karras et al. 2020a) with ADA (Karras et al. 2020b). Taught in 03_stylegan.
 
-What StyleGAN 1's droplets forced: a style no longer normalises feature maps, it scales the *weights* of the next
-convolution, which are then scaled back to unit output variance on the assumption of unit input ("demodulation"):
+To avoid StyleGAN 1's droplets, feature maps are no longer normalised: a style scales the *weights* of the next
+convolution, which are then scaled back to unit output variance, assuming unit input variance ("demodulation"):
 
     w'_ijk = s_i w_ijk,   w''_ijk = w'_ijk / sqrt( sum_ik w'_ijk^2 )                                  (eq. 1 and 3)
 
@@ -29,7 +29,16 @@ class ModulatedConv(nn.Module):
     needs no weights per image (tests/models/gan/test_stylegan2.py compares with the grouped form).
     """
 
-    def __init__(self, inputs: int, outputs: int, latent: int, kernel=3, demodulate=True, up=False, padding=None):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        latent: int,
+        kernel: int = 3,
+        demodulate: bool = True,
+        up: bool = False,
+        padding: int | None = None,
+    ):
         super().__init__()
         self.style = blocks.EqualLinear(latent, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
@@ -64,7 +73,7 @@ class StyledConv(nn.Module):
         return blocks.leaky(self.noise(self.conv(x, w)) + self.bias)
 
 
-class ToPicture(nn.Module):
+class ModulatedToRGB(nn.Module):
     """Features [B, C, H, W] times a style -> image [B, J, patch H, patch W]; no demodulation."""
 
     def __init__(self, inputs: int, outputs: int, latent: int, patch: int = 1):
@@ -87,22 +96,22 @@ class Synthesis(nn.Module):
         pairs = list(zip(channels, channels[1:], strict=False))
         self.ups = nn.ModuleList(StyledConv(i, o, latent, up=True) for i, o in pairs)
         self.convs = nn.ModuleList(StyledConv(o, o, latent) for _, o in pairs)
-        self.pictures = nn.ModuleList(ToPicture(c, shape.joint, latent, patch) for c in channels)
+        self.to_rgbs = nn.ModuleList(ModulatedToRGB(c, shape.joint, latent, patch) for c in channels)
         self.output = blocks.JointOutput(shape, background)
         self.layers = 2 * len(channels)  # one per convolution and one for the last image
 
     def forward(self, ws: Tensor, move: Tensor | None = None) -> Tensor:
-        """`move` [B, 2] shifts the constant by that many image sides (right, down): does the image follow?"""
+        """`move` [B, 2] shifts the constant by that many image sides (right, down), to see if the image follows."""
         w = iter(ws.unbind(dim=1))
         x = self.constant.expand(len(ws), -1, -1, -1)
         x = self.first(x if move is None else equivariance.fourier_shift(x, move * x.shape[-1]), next(w))
         style = next(w)
-        picture = self.pictures[0](x, style)
-        for up, conv, to_picture in zip(self.ups, self.convs, self.pictures[1:], strict=True):
+        image = self.to_rgbs[0](x, style)
+        for up, conv, to_rgb in zip(self.ups, self.convs, self.to_rgbs[1:], strict=True):
             x = conv(up(x, style), next(w))
             style = next(w)  # shared by a level's image and the next level's first convolution
-            picture = blocks.upsample(picture) + to_picture(x, style)
-        return self.output(picture)
+            image = blocks.upsample(image) + to_rgb(x, style)
+        return self.output(image)
 
 
 class Generator(nn.Module):
@@ -119,12 +128,12 @@ class Generator(nn.Module):
             ws = blocks.mix(first, self.mapping(other), self.layers, self.mixing)
         else:
             ws = first[:, None].expand(-1, self.layers, -1)
-        picture = self.synthesis(ws)
-        return losses.path_lengths(picture, ws) if path_lengths else picture
+        image = self.synthesis(ws)
+        return losses.path_lengths(image, ws) if path_lengths else image
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, the second halving the image, and a 1 x 1 way past them; both by 1 / sqrt 2."""
+    """Two convolutions, the second halving the image, plus a 1 x 1 shortcut; their sum is scaled by 1 / sqrt 2."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -162,7 +171,7 @@ class StyleGAN2(StyleGAN):
 
     name = "stylegan2"
 
-    def players(self) -> tuple[nn.Module, nn.Module]:
+    def new_networks(self) -> tuple[nn.Module, nn.Module]:
         synthesis = Synthesis(self.shape, self.width, self.fmap_max, self.latent, self.background, self.patch)
-        mapping = blocks.Mapping(self.latent, self.mapping)
+        mapping = blocks.Mapping(self.latent, self.mapping_layers)
         return Generator(mapping, synthesis, MIXING), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

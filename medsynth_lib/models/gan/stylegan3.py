@@ -1,9 +1,9 @@
-"""StyleGAN 3-T (Karras et al. 2021): no layer may know where it is on the pixel grid. Taught in 03_stylegan.
+"""StyleGAN 3-T (Karras et al. 2021): no layer has access to its position on the pixel grid. Taught in 03_stylegan.
 
-A network's feature maps are taken as samples of continuous signals. An operation is allowed if it commutes with moving
-the signal: convolutions do; a pointwise nonlinearity does only if the frequencies that it creates beyond the grid are
-filtered away. So every layer doubles its sampling rate, applies the leaky ReLU there, low-passes and goes back; the
-constant becomes a sum of sines that a style may turn and move; borders are hidden behind a margin; noise is gone.
+Feature maps are treated as samples of continuous signals. An operation is allowed if it commutes with a shift of the
+signal: convolutions do; a pointwise nonlinearity does only if the frequencies that it creates beyond the grid are
+filtered out. So every layer doubles its sampling rate, applies the leaky ReLU, low-pass filters and downsamples; the
+constant becomes a sum of sines that a style rotates and shifts; borders are hidden behind a margin; noise is left out.
 The texture then moves with the anatomy, instead of sticking to the pixels.
 
 All in plain PyTorch: the authors' CUDA kernel (up, leaky ReLU, down) is four matrix products per layer here.
@@ -20,11 +20,12 @@ from scipy.signal import firwin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...data.joint import Shape
 from . import blocks
 from .stylegan import StyleGAN, StyleGANConfig
 from .stylegan2 import Discriminator, Generator, ModulatedConv
 
-FIRST_STOPBAND, LAST_STOPBAND = 2**1.1, 2**0.3  # of the first cutoff, and of the last, which is half the pixels
+FIRST_STOPBAND, LAST_STOPBAND = 2**1.1, 2**0.3  # relative to the first and to the last cutoff
 CRITICAL = 2  # layers at the end that use the whole band
 TAPS = 6  # length of a low-pass filter in samples of the slower grid
 MAGNITUDE_RATE = 0.02  # per step; the paper's average over 20 kimg would not arrive in a short training
@@ -68,8 +69,8 @@ def resampler(taps: Tensor, factor: int, slow: int, fast: int, start: int = 0) -
     """The filter as a matrix [fast, slow] between two grids, one `factor` times finer and cropped by `start` samples.
 
     From the left it interpolates (zeros between the samples, then the taps; times `factor` keeps the mean); its
-    transpose filters and keeps every `factor`-th sample. Dense, and yet 2.6 times as fast as depthwise convolutions on
-    a CPU at 64 px, because processors are made for matrix products.
+    transpose filters and keeps every `factor`-th sample. Although dense, it is 2.6 times as fast as depthwise
+    convolutions on a CPU at 64 px.
     """
     tap = start + torch.arange(fast)[:, None] - factor * torch.arange(slow)
     inside = (tap >= 0) & (tap < len(taps))
@@ -77,12 +78,12 @@ def resampler(taps: Tensor, factor: int, slow: int, fast: int, start: int = 0) -
 
 
 def both_ways(x: Tensor, matrix: Tensor) -> Tensor:
-    """M x M^T of every map of x [B, C, N, N], transposed: applied twice, the maps lie as before."""
+    """(M x M^T)^T of every map of x [B, C, N, N]; a second call undoes the transposition."""
     return F.linear(F.linear(x, matrix).mT, matrix)
 
 
 class Waves(nn.Module):
-    """The input: sines of random frequency within the first band, mixed linearly; a style turns and moves them.
+    """The input: sines of random frequency within the first band, mixed linearly; a style rotates and shifts them.
 
     w [B, D], move [B, 2] in image sides (right, down) -> [B, channels, grid, grid].
     """
@@ -104,7 +105,7 @@ class Waves(nn.Module):
 
     def forward(self, w: Tensor, move: Tensor | None = None) -> Tensor:
         pose = self.pose(w)
-        pose = pose / pose[:, :2].norm(dim=1, keepdim=True)  # (cos, sin) of the turn, and a translation
+        pose = pose / pose[:, :2].norm(dim=1, keepdim=True)  # (cos, sin) of the rotation, and a translation
         cos, sin = pose[:, 0], pose[:, 1]
         turn = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
         frequencies = self.frequencies @ turn  # [B, K, 2] in cycles per image along (x, y)
@@ -147,12 +148,22 @@ class Layer(nn.Module):
 class Synthesis(nn.Module):
     """ws [B, layers, D] -> joint image. `move` [B, 2] shifts the image by that many sides (right, down)."""
 
-    def __init__(self, shape, width, fmap_max, latent, background, layers: int, margin: int, first: float):
+    def __init__(
+        self,
+        shape: Shape,
+        width: int,
+        fmap_max: int,
+        latent: int,
+        background: float,
+        layers: int,
+        margin: int,
+        first: float,
+    ):
         super().__init__()
         bands = plan(shape.size, layers, width, fmap_max, margin, first)
         self.waves = Waves(latent, bands[0])
         self.body = nn.ModuleList(Layer(i, o, latent) for i, o in zip(bands, bands[1:], strict=False))
-        self.picture = ModulatedConv(bands[-1].channels, shape.joint, latent, kernel=1, demodulate=False)
+        self.to_rgb = ModulatedConv(bands[-1].channels, shape.joint, latent, kernel=1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, shape.joint, 1, 1))
         self.output = blocks.JointOutput(shape, background)
         self.layers = layers + 2  # the waves, the body, the image
@@ -162,7 +173,7 @@ class Synthesis(nn.Module):
         x = self.waves(first, move)
         for layer, w in zip(self.body, body, strict=True):
             x = layer(x, w)
-        return self.output(self.picture(x, last) + self.bias)
+        return self.output(self.to_rgb(x, last) + self.bias)
 
 
 @dataclass(frozen=True)
@@ -175,22 +186,22 @@ class StyleGAN3Config(StyleGANConfig):
         super().check()
         if self.patch != 1:
             raise ValueError(
-                f"stylegan3: patch is {self.patch}, but patches would stick to the pixel grid; leave it 1."
+                f"stylegan3: patch is {self.patch}, but patches would stick to the pixel grid; set it to 1."
             )
 
 
 class StyleGAN3(StyleGAN):
     """StyleGAN 3-T over image and label (StyleGAN 2's discriminator, no style mixing).
 
-    Each layer can only sharpen what it is given, so that few layers need finer waves (`first`) to reach the last band.
+    A layer can raise frequencies only to some extent, so few layers need finer waves (`first`) to reach the last band.
     """
 
     Config = StyleGAN3Config
     name = "stylegan3"
-    bf16 = False  # its filters need more digits: untrained, EQ-T falls from 94 dB to 60 in bfloat16
+    bf16 = False  # its filters need more precision: untrained, EQ-T falls from 94 dB to 60 in bfloat16
 
-    def players(self) -> tuple[nn.Module, nn.Module]:
+    def new_networks(self) -> tuple[nn.Module, nn.Module]:
         sizes = (self.width, self.fmap_max, self.latent, self.background, self.depth, self.margin, self.first)
         synthesis = Synthesis(self.shape, *sizes)
-        mapping = blocks.Mapping(self.latent, self.mapping)
+        mapping = blocks.Mapping(self.latent, self.mapping_layers)
         return Generator(mapping, synthesis, 0.0), Discriminator(self.shape, self.width, self.fmap_max, self.d_patch)

@@ -1,7 +1,7 @@
-"""What the discriminator sees instead of the image itself, so that it cannot memorize a small training set.
+"""Augmentation of the discriminator's input, so that it cannot memorize a small training set.
 
-The same random changes are shown of real and of generated images, and the generator's gradient flows back through
-them. Geometry moves image and label channels alike; intensity changes touch image channels only.
+Real and generated images are changed at random in the same ways, and the generator's gradient passes through the
+changes. Geometric changes apply to image and label channels alike, intensity changes to image channels only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TARGET = 0.6  # of E[sign D(real)]: above, D knows its training images too well (Karras et al. 2020, ADA)
-MOST = 0.8  # p above which changes may leak into the samples (ibid., section 2.2)
+TARGET = 0.6  # of E[sign D(real)]: above it, D overfits (Karras et al. 2020, ADA)
+MOST = 0.8  # bound of p, above which changes may leak into the samples (ibid., section 2.2)
 
 
 def shift(x: Tensor, ratio: float = 0.125) -> Tensor:
@@ -56,8 +56,8 @@ def adaptive(x: Tensor, channels: int, p: Tensor) -> Tensor:
     """ADA's changes, each for each image with probability `p` (a 0-dim tensor) (Karras et al. 2020, appendix B).
 
     Mirror, rotation up to 30 degrees, isotropic and anisotropic scale and translation in one bilinear resampling that
-    repeats the border; then brightness N(0, 0.2) and contrast 2^N(0, 0.5) per image channel. Left out: larger turns,
-    hue and saturation, which no scanner makes.
+    repeats the border; then brightness N(0, 0.2) and contrast 2^N(0, 0.5) per image channel. Left out: larger
+    rotations, and hue and saturation, which scans do not have.
     """
     b = len(x)
 

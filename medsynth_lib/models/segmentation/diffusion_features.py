@@ -1,13 +1,14 @@
-"""A diffusion model that labels (after Wu et al. 2023, DatasetDM): its features, and a small decoder. Taught in 11.
+"""Segmentation from the features of a diffusion model (after Wu et al. 2023, DatasetDM). Taught in 11.
 
-A model that has learned to sample heads without any label must represent what a lesion looks like. So it is frozen, a
-slice with a little noise goes through it once per noise level, and a decoder of three convolutions learns from very
-few labelled slices to read a label out of what its layers answer.
+A model that generates images must represent the appearance of lesions, even if it was trained without labels. It is
+frozen; a slice with a little noise passes through it once per noise level, and a decoder of three convolutions learns
+from very few labelled slices to predict labels from the outputs of its layers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,13 @@ from ...core.training_key import data_hash
 from ..diffusion.edm import EDM
 from .segmenter import Segmenter
 
-SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: fine structure, and what things are
+SIGMAS = (0.1, 0.4)  # noise in units of the data's deviation: for fine and for coarse structure
 
 
 class Decoder(nn.Module):
-    """Maps [B, c, h, w] of several sizes -> scores [B, n_labels, H, W] at the size of the first.
+    """Feature maps [B, c, h, w] of several sizes -> logits [B, n_labels, H, W] at the size of the first.
 
-    Each map is read where it lies and then enlarged: a 1 x 1 convolution and an interpolation may change places, and
-    this way round is the cheaper one.
+    Each map passes a 1 x 1 convolution and is then enlarged: the two commute, and this order is cheaper.
     """
 
     def __init__(self, channels: list[int], width: int, n_labels: int):
@@ -55,15 +55,15 @@ class DiffusionFeaturesConfig(Config):
 
 
 class DiffusionFeatures(Segmenter):
-    """Images [B, C, H, W] -> labels, by a decoder of `width` channels on what `model`, an EDM of images only, answers.
+    """Images [B, C, H, W] -> labels, by a decoder of the feature maps of `model`, an EDM of images only.
 
-    Trained and used like any segmenter; of the diffusion model nothing is changed, and nothing saved.
+    Trained and used like any segmenter; the diffusion model is neither changed nor saved.
     """
 
     name = "diffusion_features"
     Config = DiffusionFeaturesConfig
 
-    def __init__(self, model: EDM, n_labels: int, **config):
+    def __init__(self, model: EDM, n_labels: int, **config: Any):
         if model.shape.labels:
             raise ValueError("the diffusion model has labels of its own; train one of images only (labels=0).")
         self.model = model
@@ -85,9 +85,9 @@ class DiffusionFeatures(Segmenter):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """Maps [B, c, h, w]: the images, and per noise level the answers of all blocks on the way up and the image.
+        """Maps [B, c, h, w]: the images and, per noise level, the outputs of the middle and all up blocks and of D.
 
-        The noise is the same for every image, so that an image has one answer.
+        The noise is the same for every image, so that the features of an image do not vary.
         """
         denoiser, answers = self.model.denoiser, []
         unet = denoiser.net.unet

@@ -16,7 +16,7 @@ WARM_UP = 0.1  # share of the training over which the learning rate rises
 
 
 def criterion() -> DiceCELoss:
-    """Dice + cross-entropy. Background is not in the Dice term: it is most of every slice and would hide a miss."""
+    """Dice + cross-entropy. The Dice term leaves out the background, which would hide missed lesions by its size."""
     return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
 

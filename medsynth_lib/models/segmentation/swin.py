@@ -9,10 +9,9 @@ from .segmenter import Segmenter
 
 
 class SwinSegmenter(Segmenter):
-    """Windows of 7 x 7 patches attend to themselves, every other layer shifted; a U-Net's decoder gives the labels.
+    """Self-attention within windows of 7 x 7 patches, shifted in every other layer; a U-Net's decoder predicts labels.
 
-    widths   one number: the channels of the first level, a multiple of 12 (Swin-B has 128, which is none; 48 is
-             SwinUNETR's own)
+    widths   one number: the channels of the first level, a multiple of 12 (so not Swin-B's 128; SwinUNETR has 48)
     """
 
     name = "swin"

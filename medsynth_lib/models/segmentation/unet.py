@@ -1,4 +1,4 @@
-"""Two U-Nets of MONAI: a lean one that a laptop trains in half a minute, and nnU-Net's with deep supervision."""
+"""Two U-Nets of MONAI: a small one that a laptop trains in half a minute, and nnU-Net's with deep supervision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .segmenter import Segmenter
 
 
 class UNetSegmenter(Segmenter):
-    """A U-Net whose strided convolutions leave the full size at once: cheap. Taught in 06."""
+    """A U-Net whose first convolution halves the size already, which makes it cheap. Taught in 06."""
 
     name = "unet"
 
@@ -44,7 +44,7 @@ class DynUNetSegmenter(Segmenter):
             deep_supervision=levels > 2,
             deep_supr_num=max(1, levels - 2),  # all scales but the coarsest
         )
-        # MONAI registers these layers here and once more in `skip_layers`, which computes; weights are saved once.
+        # MONAI registers these layers twice, and uses `skip_layers`. Without the others, weights are saved once.
         for twice in ("input_block", "downsamples", "bottleneck", "upsamples", "deep_supervision_heads"):
             if hasattr(net, twice):
                 delattr(net, twice)
@@ -53,7 +53,7 @@ class DynUNetSegmenter(Segmenter):
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Weighted mean over scales; a scale of half the size counts half as much (Isensee et al. 2021)."""
         scales = self.logits(images).float()
-        if scales.ndim == 4:  # two levels only: nothing to supervise in between
+        if scales.ndim == 4:  # two levels only: no deep supervision
             return self.criterion(scales, labels)
         weights = [0.5**i for i in range(scales.shape[1])]  # MONAI enlarges every scale to the full size
         return sum(w * self.criterion(scales[:, i], labels) for i, w in enumerate(weights)) / sum(weights)

@@ -1,4 +1,4 @@
-"""What a translation has to beat: matched histograms, and the best curve of grey values that pairs could teach."""
+"""Baselines of translation: histogram matching, and the best intensity curve that can be learned from pairs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from skimage.exposure import match_histograms
 from ...data.foreground import BACKGROUND
 
 
-def matched(pictures: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Every channel of every image [N, C, H, W] with the histogram that the reference images [M, C, H, W] have.
+def matched(images: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Images [N, C, H, W] with every channel matched to the histogram of the reference images [M, C, H, W].
 
-    The cheapest adaptation to another scanner (Nyul & Udupa 1999 use landmarks of it). A curve that only rises, for
-    what is brighter than air: else a small head in much air would have its air matched with tissue.
+    The cheapest adaptation to another scanner (Nyul & Udupa 1999 use landmarks of the histogram): a monotone curve.
+    Only the foreground is matched; otherwise the air around a small head would be matched with tissue.
     """
-    out = pictures.copy()
-    for c in range(pictures.shape[1]):
+    out = images.copy()
+    for c in range(images.shape[1]):
         goal = reference[:, c][reference[:, c] > BACKGROUND]
-        for n, picture in enumerate(pictures[:, c]):
-            inside = picture > BACKGROUND
+        for n, image in enumerate(images[:, c]):
+            inside = image > BACKGROUND
             if inside.any() and goal.size:
-                out[n, c][inside] = match_histograms(picture[inside], goal)
+                out[n, c][inside] = match_histograms(image[inside], goal)
     return out
 
 
 class PairedCurve:
-    """The curve from one contrast to another with the smallest squared error: per grey value the mean of what is there.
+    """The intensity curve from one contrast to another with the smallest squared error: the mean of b per bin of a.
 
-    Learned from *pairs* a, b of one channel, [N, 1, H, W] in [-1, 1]. What any translation pixel by pixel can reach,
-    rising or not; only context can do better.
+    Learned from *pairs* a, b of one channel, [N, 1, H, W] in [-1, 1]. No pixel-wise translation is better, monotone or
+    not; only context can improve on it.
     """
 
     def __init__(self, a: np.ndarray, b: np.ndarray, bins: int = 64):
@@ -39,6 +39,6 @@ class PairedCurve:
         known = count > 0
         self.values = np.interp(np.arange(bins), np.flatnonzero(known), total[known] / count[known])
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """The curve's values, float32 of any shape given, for grey values in [-1, 1]."""
-        return self.values[np.digitize(pictures, self.edges)].astype(np.float32)
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """The curve's values, float32 of the same shape, for intensities in [-1, 1]."""
+        return self.values[np.digitize(images, self.edges)].astype(np.float32)

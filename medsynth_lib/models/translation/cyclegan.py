@@ -2,12 +2,12 @@
 
     G_B : A -> B,  G_A : B -> A
     G:  E[(D_B(G_B(a)) - 1)^2] + E[(D_A(G_A(b)) - 1)^2]                        resemble the other domain
-        + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       the way back must lead home
-        + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 what is there already stays
-    D:  least squares, on real images and on fakes of now and earlier (`ReplayPool`)
+        + cycle    (E|| G_A(G_B(a)) - a ||_1 + E|| G_B(G_A(b)) - b ||_1)       translating back restores the image
+        + identity (E|| G_B(b) - b ||_1 + E|| G_A(a) - a ||_1)                 images of the domain stay as they are
+    D:  least squares, on real images and on current and earlier fakes (`ReplayPool`)
 
-The textbook step calls the generators six times. Instance norm treats every image alone, so G_B's fakes and its
-identities come out of ONE call on [a, b], and G_A's out of one on [b, a]: four calls, the same gradients.
+The usual step calls the generators six times. Instance norm treats every image separately, so G_B's fakes and its
+identities come from ONE call on [a, b], and G_A's from one on [b, a]: four calls, the same gradients.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from torch.nn import functional as F
 
 from ...core.method import BATCH, Config, full_precision
 from ..gan.blocks import ToRGB
-from .patchgan import PatchGAN, ReplayPool, Translator, least_squares_d, least_squares_g
+from .patchgan import PatchGAN, least_squares_d, least_squares_g
+from .replay_pool import ReplayPool
+from .translator import Translator
 
-WARM_UP = 0.2  # share of the training in which the intensity curves learn alone, from D alone
-KNOTS = 17
-CURVE_RATE = 32.0  # a value of the curve moves farther than a weight of a convolution, and must arrive early
+WARM_UP = 0.2  # share of the training in which only the intensity curves learn, from D only
+KNOTS = 17  # of the intensity curves
+CURVE_RATE = 32.0  # factor on the curves' learning: they must change more than convolutions, and earlier
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -47,10 +49,10 @@ class Residual(nn.Module):
 
 
 class IntensityCurve(nn.Module):
-    """A new grey value for every old one, by a learned broken line: [B, C, H, W] in (-1, 1) -> [B, C', H, W].
+    """A learned piecewise linear function of intensity: [B, C, H, W] in [-1, 1] -> [B, C', H, W], for a tanh to follow.
 
-    As a sum of hat functions at KNOTS grey values, so that it can rise and fall: in T1 a ventricle is hardly brighter
-    than air, in T2 it is the brightest of all. Starts at 0.
+    It is a sum of hat functions at KNOTS intensities and can rise and fall: in T1 a ventricle is hardly brighter than
+    air, in T2 it is the brightest region. After the tanh, it starts as 0.96 x.
     """
 
     def __init__(self, inputs: int, outputs: int):
@@ -62,9 +64,9 @@ class IntensityCurve(nn.Module):
         with torch.no_grad():
             self.heights.weight.copy_(torch.kron(torch.eye(outputs, inputs), unchanged)[:, :, None, None])
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        with full_precision(pictures):  # bfloat16 would leave some 256 grey values
-            hats = F.relu(1 - (pictures[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
+    def forward(self, images: Tensor) -> Tensor:
+        with full_precision(images):  # bfloat16 would leave about 256 intensities
+            hats = F.relu(1 - (images[:, :, None] - self.knots).abs() * ((KNOTS - 1) / 2))
             return CURVE_RATE * self.heights(hats.flatten(1, 2))
 
 
@@ -73,12 +75,12 @@ class ResNetGenerator(nn.Module):
 
     With `patch` 1 as in the paper: a 7 x 7 convolution, halved twice, doubled twice, a 7 x 7 convolution; pixels are
     repeated and convolved instead of the paper's transposed convolutions (Odena et al. 2016). With `patch` 2 or 4 the
-    levels at full (and half) size are left out: a window of twice the patch is read, and written, at once.
+    levels at full (and half) size are left out: windows of twice the patch are read and written instead.
 
-    Not in the paper: an `IntensityCurve`. Most of what differs between two contrasts is such a curve, and D teaches
-    it in a few hundred cheap steps (`curve_only`); then the convolutions, which start at 0, learn what no curve can do.
-    Without the curve, or with everything and the cycle loss from the start, most of our short trainings ended where
-    dark ventricles stay dark and something else turns bright: a reversible translation, and a wrong one.
+    Not in the paper: an `IntensityCurve`. It covers most of the difference between two contrasts and is learned in a
+    few hundred cheap steps (`curve_only`); then the convolutions, the last of which starts at 0, learn the rest.
+    Without the curve, or with all losses from the start, most of our short trainings left dark ventricles dark and
+    made something else bright: a translation that is invertible, but wrong.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, blocks: int, patch: int):
@@ -99,9 +101,9 @@ class ResNetGenerator(nn.Module):
         self.curve = IntensityCurve(inputs, outputs)
         self.curve_only = False
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        intensity_mapped = self.curve(pictures)
-        return (intensity_mapped if self.curve_only else intensity_mapped + self.net(pictures).float()).tanh()
+    def forward(self, images: Tensor) -> Tensor:
+        intensity_mapped = self.curve(images)
+        return (intensity_mapped if self.curve_only else intensity_mapped + self.net(images).float()).tanh()
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,12 @@ class CycleGANConfig(Config):
     size: int  # pixels, height = width
     width: int = 16  # channels of the generators and the discriminators
     blocks: int = 4  # residual blocks of the generators
-    patch: int = 1  # of the generators: 1, or 2 or 4 for the finest levels left out
-    levels: int = 2  # of the discriminators (see PatchGAN)
+    patch: int = 1  # of the generators: 1, or 2 or 4 to leave out the finest levels
+    discriminator_layers: int = 2  # strided convolutions of the discriminators (see PatchGAN)
     learning_rate: float = 2e-4
-    cycle: float = 10.0  # weight of the cycle loss
-    identity: float = 5.0  # weight of the identity loss (the paper: 0, or half of cycle's)
-    pool: int = 50  # fakes kept for the discriminators
+    cycle_weight: float = 10.0  # weight of the cycle loss
+    identity_weight: float = 5.0  # weight of the identity loss (the paper: 0, or half of cycle's)
+    pool_size: int = 50  # fakes kept for the discriminators
 
     def check(self) -> None:
         if self.patch not in (1, 2, 4) or self.size % 4:
@@ -135,14 +137,17 @@ class CycleGAN(Translator):
 
     def build(self) -> None:
         self.generator_a, self.generator_b = self.new_generator(), self.new_generator()
-        self.discriminator_a, self.discriminator_b = (PatchGAN(self.channels, self.width, self.levels) for _ in "ab")
-        # Part of D, so that it is saved with D's state.
-        for discriminator in (self.discriminator_a, self.discriminator_b):
-            discriminator.pool = ReplayPool((self.channels, self.size, self.size), self.pool)
+        self.discriminator_a, self.discriminator_b = self.new_discriminator(), self.new_discriminator()
 
     def new_generator(self) -> nn.Module:
         """Images [B, C, H, W] -> images of the same shape."""
         return ResNetGenerator(self.channels, self.channels, self.width, self.blocks, self.patch)
+
+    def new_discriminator(self) -> nn.Module:
+        """Images [B, C, H, W] -> scores [B, 1, h, w]. Its replay pool is part of it and saved with it."""
+        discriminator = PatchGAN(self.channels, self.width, self.discriminator_layers)
+        discriminator.pool = ReplayPool((self.channels, self.size, self.size), self.pool_size)
+        return discriminator
 
     def optimisers(self) -> dict:
         return {
@@ -159,13 +164,13 @@ class CycleGAN(Translator):
         fake_a, same_a = self.draw(self.generator_a, b, a)
         drawn = {"fake_a": fake_a, "fake_b": fake_b}
         drawn |= {"back_a": self.generator_a(fake_b), "back_b": self.generator_b(fake_a)}
-        return drawn | ({"same_a": same_a, "same_b": same_b} if self.identity else {})
+        return drawn | ({"same_a": same_a, "same_b": same_b} if self.identity_weight else {})
 
-    def draw(self, net: nn.Module, pictures: Tensor, like: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `net` makes of `images` [B, C, H, W], and of those `like` its own [B', C, H, W], in one call."""
-        if not self.identity:
-            return net(pictures), None
-        return net(torch.cat([pictures, like])).split([len(pictures), len(like)])
+    def draw(self, net: nn.Module, images: Tensor, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`net` of `images` [B, C, H, W] and, for the identity loss, of its domain's `like` [B', C, H, W]: one call."""
+        if not self.identity_weight:
+            return net(images), None
+        return net(torch.cat([images, like])).split([len(images), len(like)])
 
     def generator_losses(self, a: Tensor, b: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
         """Both domains' terms, unweighted, 0-dim: {"g" (adversarial), "cycle", and "identity" if it has a weight}."""
@@ -174,13 +179,13 @@ class CycleGAN(Translator):
             + least_squares_g(self.discriminator_b(drawn["fake_b"])),
             "cycle": F.l1_loss(drawn["back_a"], a) + F.l1_loss(drawn["back_b"], b),
         }
-        if self.identity:
+        if self.identity_weight:
             losses["identity"] = F.l1_loss(drawn["same_a"], a) + F.l1_loss(drawn["same_b"], b)
         return losses
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """What the generators minimise (0-dim), from the unweighted terms of `generator_losses`."""
-        return losses["g"] + self.cycle * losses["cycle"] + self.identity * losses.get("identity", 0)
+        """The generators' loss (0-dim), from the unweighted terms of `generator_losses`."""
+        return losses["g"] + self.cycle_weight * losses["cycle"] + self.identity_weight * losses.get("identity", 0)
 
     def discriminator_loss(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         """Least squares of the discriminator `net` on real and generated images [B, C, H, W], in one call: 0-dim."""
@@ -210,18 +215,18 @@ class CycleGAN(Translator):
         return losses
 
     def weights(self) -> dict[str, Tensor]:
-        """What is published: without the pools, which hold images."""
+        """All weights, without the replay pools, which hold images."""
         return {name: value for name, value in super().weights().items() if ".pool." not in name}
 
     def load(self, weights: dict[str, Tensor]) -> CycleGAN:
         return super().load(super().weights() | weights)
 
-    def translate(self, pictures: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
+    def translate(self, images: Tensor, to: str, batch_size: int = BATCH) -> Tensor:
         """Images [N, C, H, W] of one domain, translated to the other; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to].eval()
-        return self.in_batches(net, pictures, batch_size=batch_size)
+        return self.in_batches(net, images, batch_size=batch_size)
 
-    def intensity_mapped(self, pictures: Tensor, to: str) -> Tensor:
-        """What the intensity curve alone makes of images [N, C, H, W]; `to` is "a" or "b". On the CPU."""
+    def intensity_mapped(self, images: Tensor, to: str) -> Tensor:
+        """Images [N, C, H, W], translated by the intensity curve alone; `to` is "a" or "b". On the CPU."""
         net = {"a": self.generator_a, "b": self.generator_b}[to]
-        return self.in_batches(lambda part: net.curve(part).tanh(), pictures)
+        return self.in_batches(lambda part: net.curve(part).tanh(), images)

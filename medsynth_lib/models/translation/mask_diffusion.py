@@ -1,10 +1,12 @@
 """Images from masks by diffusion: EDM of the image, with the one-hot mask as further channels of its input.
 
-Where pix2pix and SPADE need a discriminator to be sharp, here the noise that is taken away decides: one mask has many
-images, and each starting noise finds another.
+Unlike pix2pix and SPADE, it needs no discriminator for sharp images: one mask has many images, and the initial noise
+determines which one is generated.
 """
 
 from __future__ import annotations
+
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from .pix2pix import one_hot
 class MaskDiffusion(EDM):
     """Mask -> image. Batches are {"images" [B, C, H, W], "labels" [B, H, W]}; `sigma_data` is that of the images.
 
-    The other arguments are EDM's. It has `translate` and no `sample`, since it makes no masks.
+    The other arguments are EDM's. It has `translate` and no `sample`, because it generates no masks.
     """
 
     name = "mask_diffusion"
@@ -30,11 +32,12 @@ class MaskDiffusion(EDM):
         """Per image of the batch: [B]."""
         return self.denoiser.loss(batch["images"], None, one_hot(batch["labels"], self.shape.labels))
 
-    def sample(self, n: int, seed: int, **how):
-        raise TypeError("mask_diffusion draws images for masks; call translate(labels, seed).")
+    def sample(self, n: int, seed: int, **how: Any) -> NoReturn:
+        """Raises TypeError: images need masks."""
+        raise TypeError("mask_diffusion generates images for masks; call translate(labels, seed).")
 
     def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
-        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give others."""
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give other images."""
         generator = torch.Generator().manual_seed(seed)
 
         def draw(part: Tensor) -> Tensor:

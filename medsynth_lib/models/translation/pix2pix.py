@@ -3,8 +3,8 @@
     D:  least squares on pairs (mask, image):  1/2 E[(D(y, x) - 1)^2] + 1/2 E[D(y, G(y))^2]
     G:  E[(D(y, G(y)) - 1)^2] + weight E|| x - G(y) ||_1
 
-The L1 term alone gives the median image of a mask, which is blurred; D sees the *pair*, so a sharp image that does not
-fit its mask is a fake. Randomness enters by dropout only, in training and in use, as in the paper.
+The L1 term alone gives the median image of a mask, which is blurred; D sees *pairs*, so it also detects a sharp image
+that does not fit its mask. Dropout is the only randomness, in training and in sampling, as in the paper.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ...core.method import BATCH
 from ...data.joint import Shape, encode
 from ..generator import GeneratorConfig
-from .patchgan import PatchGAN, Translator, least_squares_d, least_squares_g
+from .patchgan import PatchGAN, least_squares_d, least_squares_g
+from .translator import Translator
 
 
 def one_hot(labels: Tensor, n_labels: int) -> Tensor:
@@ -27,9 +28,9 @@ def one_hot(labels: Tensor, n_labels: int) -> Tensor:
 
 
 class UNetGenerator(nn.Module):
-    """Condition [B, K, H, W] -> image [B, C, H, W] in (-1, 1); every level's features are passed across.
+    """Condition [B, K, H, W] -> image [B, C, H, W] in (-1, 1), with skip connections at every level.
 
-    `levels` halvings; the width doubles at each, up to 8 times. Dropout in the two lowest levels on the way up.
+    `levels` halvings; the width doubles at each, up to 8 times. Dropout in the two lowest levels of the decoder.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, levels: int):
@@ -59,7 +60,7 @@ class UNetGenerator(nn.Module):
 
 
 class LastingDropout(nn.Module):
-    """Dropout that stays on in use: it is this generator's only noise."""
+    """Dropout that stays on in evaluation mode, as this generator's only noise."""
 
     def __init__(self, share: float):
         super().__init__()
@@ -100,7 +101,7 @@ class Pix2Pix(Translator):
         self.discriminator = PatchGAN(self.labels + self.channels, self.width)
 
     def new_generator(self) -> nn.Module:
-        """What `draw` calls."""
+        """The network that `draw` calls."""
         return UNetGenerator(self.labels, self.channels, self.width, self.levels)
 
     def draw(self, condition: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ class Pix2Pix(Translator):
         return losses
 
     def translate(self, labels: Tensor, seed: int, batch_size: int = BATCH) -> Tensor:
-        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give others."""
+        """An image [N, C, H, W] for every mask [N, H, W], on the CPU; other seeds give other images."""
         self.generator.eval()
 
         def draw(part: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""SPADE (Park et al. 2019): the mask does not enter once at the bottom, it modulates every normalisation.
+"""SPADE (Park et al. 2019): the mask modulates every normalisation, instead of being the input of the first layer.
 
     norm(x)_c * (1 + gamma_c(y)) + beta_c(y),   gamma and beta convolved from the mask y at that resolution
 
-An instance norm washes away what is the same everywhere, as a large lesion is; here the mask brings it back at every
-level. The network is MONAI's; z decides the rest of the image. Losses and training are pix2pix's.
+An instance norm removes what is the same everywhere, such as a large lesion; here the mask restores it at every level.
+The network is MONAI's; z determines what the mask leaves open. Losses and training are pix2pix's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .pix2pix import Pix2Pix, Pix2PixConfig
 @dataclass(frozen=True)
 class SPADEConfig(Pix2PixConfig):
     levels: int = 4
-    latent: int = 32  # the length of z
+    latent: int = 32  # dimensions of z
 
 
 class SPADE(Pix2Pix):
@@ -37,7 +37,7 @@ class SPADE(Pix2Pix):
             input_shape=[self.shape.size, self.shape.size],
             channels=[self.width * 2**k for k in range(self.levels)][::-1],
             z_dim=self.latent,
-            is_vae=True,  # MONAI's word for: starts from z
+            is_vae=True,  # in MONAI: the input is z
             spade_intermediate_channels=2 * self.width,
             last_act=None,
         )

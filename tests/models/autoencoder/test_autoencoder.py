@@ -33,7 +33,7 @@ def test_codes_keep_their_place(coder, batch):
 def test_the_step_is_l1_cross_entropy_and_a_little_kl(coder, batch, monkeypatch):
     monkeypatch.setattr(autoencoder.torch, "randn_like", torch.zeros_like)
     mean, log_variance = coder.encode(**batch)
-    drawn = coder.picture(mean)
+    drawn = coder.joint_image(mean)
     l1 = (drawn[:, :2] - batch["images"]).abs().mean()
     right = drawn[:, 2:].log_softmax(1).gather(1, batch["labels"][:, None].long())
     q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())

@@ -34,9 +34,9 @@ def test_guidance_nought_does_not_listen():
     model = tiny()
     with torch.no_grad():
         torch.nn.init.normal_(model.denoiser.net.unet.conv_out.weight)
-    told = model.sample(2, seed=0, classes=torch.tensor([0, 1]), guidance=0.0)[0]
-    assert torch.allclose(told, model.sample(2, seed=0)[0], atol=1e-4)
-    assert not torch.allclose(told, model.sample(2, seed=0, classes=torch.tensor([0, 1]))[0], atol=1e-3)
+    condition = model.sample(2, seed=0, classes=torch.tensor([0, 1]), guidance=0.0)[0]
+    assert torch.allclose(condition, model.sample(2, seed=0)[0], atol=1e-4)
+    assert not torch.allclose(condition, model.sample(2, seed=0, classes=torch.tensor([0, 1]))[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("distance", [0.0, 0.2, 1.0])

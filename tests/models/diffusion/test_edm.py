@@ -90,11 +90,11 @@ def test_a_network_that_draws_the_picture_gives_the_same_samples():
     mixture = Denoiser(exact, 0.5)
     direct = torch.nn.Module()
 
-    def picture(scaled, level):
+    def image(scaled, level):
         sigma = torch.exp(4 * level)
         return mixture(scaled * (sigma**2 + 0.25).sqrt().view(-1, 1), sigma) / 0.5
 
-    direct.forward = picture
+    direct.forward = image
     noise = torch.randn(64, 3)
     assert torch.allclose(
         Denoiser(direct, 0.5, prediction_type="sample").solve(noise, 12), mixture.solve(noise, 12), atol=1e-3

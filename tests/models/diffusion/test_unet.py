@@ -13,12 +13,12 @@ def net(**more):
 
 def test_classes_and_a_given_picture_change_the_answer():
     x, level = torch.randn(2, 3, 16, 16), torch.zeros(2)
-    told = net(classes=3)
-    assert not torch.equal(told(x, level, torch.tensor([0, 0])), told(x, level, torch.tensor([0, 2])))
+    condition = net(classes=3)
+    assert not torch.equal(condition(x, level, torch.tensor([0, 0])), condition(x, level, torch.tensor([0, 2])))
     shown = net(given=2)
-    picture = torch.zeros(2, 2, 16, 16)
-    assert shown(x, level, picture=picture).shape == x.shape
-    assert not torch.equal(shown(x, level, picture=picture), shown(x, level, picture=picture + 1))
+    image = torch.zeros(2, 2, 16, 16)
+    assert shown(x, level, image=image).shape == x.shape
+    assert not torch.equal(shown(x, level, image=image), shown(x, level, image=image + 1))
 
 
 def test_learning_rate_warms_up():

@@ -79,22 +79,22 @@ def test_new_windows_add_up_to_an_even_picture(patch):
     paint = blocks.ToRGB(5, 3, patch)
     torch.nn.init.normal_(paint.bias)
     x = torch.randn(5)
-    picture = paint(x[None, :, None, None].expand(2, -1, 6, 6))
-    assert picture.shape == (2, 3, 6 * patch, 6 * patch)
+    image = paint(x[None, :, None, None].expand(2, -1, 6, 6))
+    assert image.shape == (2, 3, 6 * patch, 6 * patch)
     expected = x @ paint.weight[:, :, 0, 0] / 5**0.5 + paint.bias
-    inside = picture[..., patch:-patch, patch:-patch]
+    inside = image[..., patch:-patch, patch:-patch]
     assert torch.allclose(inside, expected[None, :, None, None].expand_as(inside), atol=1e-5)
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_a_look_sees_every_pixel_and_its_own_patch_in_the_middle(patch):
     look = blocks.FromRGB(2, 1, patch)
-    picture = torch.zeros(1, 2, 6 * patch, 6 * patch, requires_grad=True)
-    look(picture).sum().backward()
-    assert look(picture).shape == (1, 1, 6, 6) and (picture.grad != 0).all()
-    picture.grad = None
-    look(picture)[0, 0, 2, 3].backward()
-    rows, columns = picture.grad[0].abs().sum(0).nonzero().float().mean(0).tolist()
+    image = torch.zeros(1, 2, 6 * patch, 6 * patch, requires_grad=True)
+    look(image).sum().backward()
+    assert look(image).shape == (1, 1, 6, 6) and (image.grad != 0).all()
+    image.grad = None
+    look(image)[0, 0, 2, 3].backward()
+    rows, columns = image.grad[0].abs().sum(0).nonzero().float().mean(0).tolist()
     assert (rows, columns) == (2.5 * patch - 0.5, 3.5 * patch - 0.5)
 
 
@@ -122,8 +122,8 @@ def test_mixing_swaps_at_one_layer_and_as_often_as_asked():
 
 def test_joint_output_starts_from_the_background_share_and_labels_compete():
     output = blocks.JointOutput(joint.Shape(2, 4, 8), background=0.97)
-    picture = output(torch.zeros(1, 6, 8, 8))
-    shares = (picture[0, 2:, 0, 0] + 1) / 2
+    image = output(torch.zeros(1, 6, 8, 8))
+    shares = (image[0, 2:, 0, 0] + 1) / 2
     assert shares.tolist() == pytest.approx([0.97, 0.01, 0.01, 0.01], abs=1e-5)
     assert blocks.JointOutput(joint.Shape(2, 0, 8), 0.9)(torch.ones(1, 2, 8, 8)).shape == (1, 2, 8, 8)
 

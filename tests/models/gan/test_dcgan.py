@@ -30,39 +30,39 @@ def constant(value):
 @pytest.mark.parametrize(("channels", "labels", "size"), [(1, 0, 16), (1, 3, 32), (4, 4, 64)])
 def test_shapes(channels, labels, size):
     method = DCGAN(channels, labels, size, width=8, latent=5)
-    picture = method.generator(torch.randn(2, 5))
-    assert picture.shape == (2, channels + labels, size, size) and picture.abs().max() <= 1
-    assert method.discriminator(picture).shape == (2,)
+    image = method.generator(torch.randn(2, 5))
+    assert image.shape == (2, channels + labels, size, size) and image.abs().max() <= 1
+    assert method.discriminator(image).shape == (2,)
     images, masks = method.sample(3, seed=0)
     assert images.shape == (3, channels, size, size) and images.dtype == torch.float32
     assert masks.shape == (3, size, size) and masks.dtype == torch.uint8 and masks.max() < max(labels, 1)
 
 
 def test_label_channels_are_probabilities_that_compete():
-    picture = small().generator(torch.randn(4, 5))
-    assert torch.allclose((picture[:, 2:] + 1).sum(1) / 2, torch.ones(4, 16, 16), atol=1e-5)
+    image = small().generator(torch.randn(4, 5))
+    assert torch.allclose((image[:, 2:] + 1).sum(1) / 2, torch.ones(4, 16, 16), atol=1e-5)
 
 
 def test_losses_of_a_discriminator_that_cannot_tell():
     """D = 1/2 everywhere: the value of the game is -2 log 2, G pays log 2."""
     method = small(augment=False)
     method.discriminator = constant(0.0)
-    picture = torch.zeros(4, 5, 16, 16)
-    losses = method.discriminator_loss(picture, picture)
+    image = torch.zeros(4, 5, 16, 16)
+    losses = method.discriminator_loss(image, image)
     assert losses["d"].item() == pytest.approx(2 * math.log(2), rel=1e-6)
     assert losses["d_sign_real"].item() == 0
-    assert method.generator_loss(picture).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert method.generator_loss(image).item() == pytest.approx(math.log(2), rel=1e-6)
 
 
 @pytest.mark.parametrize("logit", [-3.0, 0.5, 4.0])
 def test_losses_are_the_logarithms_of_the_game(logit):
     method = small(augment=False)
     method.discriminator = constant(logit)
-    picture, p = torch.zeros(4, 5, 16, 16), torch.sigmoid(torch.tensor(logit, dtype=torch.float64))
-    losses = method.discriminator_loss(picture, picture)
+    image, p = torch.zeros(4, 5, 16, 16), torch.sigmoid(torch.tensor(logit, dtype=torch.float64))
+    losses = method.discriminator_loss(image, image)
     assert losses["d"].item() == pytest.approx(-(p.log() + (1 - p).log()).item(), rel=1e-5)
     assert losses["d_sign_real"].item() == math.copysign(1, logit)
-    assert method.generator_loss(picture).item() == pytest.approx(-p.log().item(), rel=1e-5)
+    assert method.generator_loss(image).item() == pytest.approx(-p.log().item(), rel=1e-5)
 
 
 def test_real_and_generated_pictures_are_not_mixed_up():

@@ -30,19 +30,19 @@ def test_growing_leaves_the_picture_unchanged_at_alpha_zero(patch):
 
 @pytest.mark.parametrize("patch", [1, 2])
 def test_growing_leaves_the_score_unchanged_at_alpha_zero(patch):
-    method, picture = small(patch=patch), torch.randn(4, 5, 16, 16)
+    method, image = small(patch=patch), torch.randn(4, 5, 16, 16)
     last = method.stages - 1
     method.discriminator.grow(last - 1, 1.0)
-    before = method.discriminator(halve(picture))
+    before = method.discriminator(halve(image))
     method.discriminator.grow(last, 0.0)
-    assert torch.allclose(method.discriminator(picture), before, atol=1e-5)
+    assert torch.allclose(method.discriminator(image), before, atol=1e-5)
 
 
 def test_real_pictures_fade_in_alike():
-    method, picture = small(), torch.randn(4, 5, 16, 16)
-    assert torch.equal(method.real_at(picture, 2, 1.0), picture)
-    assert torch.allclose(method.real_at(picture, 2, 0.0), double(halve(picture)))
-    assert torch.allclose(method.real_at(picture, 0, 1.0), halve(halve(picture)))
+    method, image = small(), torch.randn(4, 5, 16, 16)
+    assert torch.equal(method.real_at(image, 2, 1.0), image)
+    assert torch.allclose(method.real_at(image, 2, 0.0), double(halve(image)))
+    assert torch.allclose(method.real_at(image, 0, 1.0), halve(halve(image)))
 
 
 def test_the_schedule_starts_small_and_ends_whole():

@@ -18,8 +18,8 @@ def test_the_constant_is_all_that_is_not_style_or_noise():
     torch.manual_seed(0)
     method = StyleGAN1(2, 3, 16, width=8, fmap_max=8, latent=4)
     ws = method.styles(1, 0)[:, None].expand(3, method.generator.layers, -1)
-    pictures = method.generator.synthesis(ws)  # noise strength starts at 0
-    assert torch.allclose(pictures, pictures[:1].expand_as(pictures), atol=1e-5)
+    images = method.generator.synthesis(ws)  # noise strength starts at 0
+    assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
 
 
 def test_late_styles_leave_early_maps_alone():

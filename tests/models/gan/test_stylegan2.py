@@ -50,8 +50,8 @@ def test_without_demodulation_strong_styles_blow_up():
 @pytest.mark.parametrize(("channels", "labels", "size", "patch"), [(1, 0, 16, 1), (4, 4, 64, 1), (4, 4, 64, 4)])
 def test_shapes(channels, labels, size, patch):
     method = StyleGAN2(channels, labels, size, width=8, fmap_max=8, latent=4, patch=patch, d_patch=2)
-    picture = method.generator(torch.randn(2, 4), torch.randn(2, 4))
-    assert picture.shape == (2, channels + labels, size, size) and method.discriminator(picture).shape == (2,)
+    image = method.generator(torch.randn(2, 4), torch.randn(2, 4))
+    assert image.shape == (2, channels + labels, size, size) and method.discriminator(image).shape == (2,)
     images, masks = method.sample(3, seed=0)
     assert images.shape == (3, channels, size, size) and masks.shape == (3, size, size)
     assert method.generator.layers == {16: 6, 64: 10}[size // patch]

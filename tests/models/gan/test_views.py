@@ -46,9 +46,9 @@ ONE = torch.ones(())
 def test_geometry_moves_all_channels_alike(view):
     """With no image channel nothing but geometry is left: equal channels stay equal, and are moved."""
     torch.manual_seed(0)
-    picture = torch.rand(16, 1, 32, 32).expand(-1, 5, -1, -1)
-    seen = view(picture)
-    assert torch.allclose(seen, seen[:, :1].expand_as(seen)) and not torch.allclose(seen, picture, atol=0.1)
+    image = torch.rand(16, 1, 32, 32).expand(-1, 5, -1, -1)
+    seen = view(image)
+    assert torch.allclose(seen, seen[:, :1].expand_as(seen)) and not torch.allclose(seen, image, atol=0.1)
 
 
 @pytest.mark.parametrize("view", [diff_augment, lambda x, c: adaptive(x, c, ONE)])
@@ -64,9 +64,9 @@ def test_intensity_changes_leave_labels_alone(view):
 
 def test_ada_does_nothing_at_p_zero_and_more_with_p():
     torch.manual_seed(0)
-    picture = torch.rand(256, 3, 16, 16)
-    assert torch.allclose(adaptive(picture, 2, torch.zeros(())), picture, atol=1e-5)
-    changed = {p: (adaptive(picture, 2, torch.tensor(p)) - picture).abs().amax((1, 2, 3)).gt(1e-3) for p in (0.1, 0.5)}
+    image = torch.rand(256, 3, 16, 16)
+    assert torch.allclose(adaptive(image, 2, torch.zeros(())), image, atol=1e-5)
+    changed = {p: (adaptive(image, 2, torch.tensor(p)) - image).abs().amax((1, 2, 3)).gt(1e-3) for p in (0.1, 0.5)}
     # seven changes, of which the mirror shows in half its cases: an image is untouched with (1 - p)^6 (1 - p / 2)
     for p, touched in changed.items():
         assert touched.float().mean().item() == pytest.approx(1 - (1 - p) ** 6 * (1 - p / 2), abs=0.08)
@@ -85,9 +85,9 @@ def test_half_the_pictures_are_mirrored_and_none_is_upside_down():
 @pytest.mark.parametrize("view", [diff_augment, lambda x, c: adaptive(x, c, torch.tensor(0.7))])
 def test_the_generators_gradient_flows_through(view):
     torch.manual_seed(0)
-    picture = torch.rand(8, 5, 16, 16, requires_grad=True)
-    view(picture, 2).square().sum().backward()
-    assert picture.grad.isfinite().all() and (picture.grad.abs().sum((1, 2, 3)) > 0).all()
+    image = torch.rand(8, 5, 16, 16, requires_grad=True)
+    view(image, 2).square().sum().backward()
+    assert image.grad.isfinite().all() and (image.grad.abs().sum((1, 2, 3)) > 0).all()
 
 
 def test_p_rises_when_d_knows_its_pictures_and_falls_when_not():

@@ -11,7 +11,7 @@ from medsynth_lib.models.translation.cyclegan import CURVE_RATE, KNOTS, CycleGAN
 
 def small(**changes):
     torch.manual_seed(0)
-    return CycleGAN(1, 16, **{"width": 4, "blocks": 1, "levels": 1, "pool": 16, **changes})
+    return CycleGAN(1, 16, **{"width": 4, "blocks": 1, "discriminator_layers": 1, "pool_size": 16, **changes})
 
 
 def batch(n=4):
@@ -44,7 +44,7 @@ def test_the_concatenated_step_has_the_textbook_s_gradients():
         net.zero_grad()
 
     losses = method.generator_losses(a, b, method.forward(a, b))
-    loss = losses["g"] + method.cycle * losses["cycle"] + method.identity * losses["identity"]
+    loss = losses["g"] + method.cycle_weight * losses["cycle"] + method.identity_weight * losses["identity"]
     assert loss.item() == pytest.approx(textbook.item(), rel=1e-5)
     loss.backward()
     for net, wanted in zip((method.generator_a, method.generator_b), expected, strict=True):
@@ -79,29 +79,29 @@ def test_published_without_pictures_and_loaded_again(tmp_path):
     method = small()
     ms.fit(method, batch(8), tmp_path, images=16, batch_size=4, seed=0, ema_images=8)
     assert not any("pool" in name for name in method.weights())
-    loaded, pictures = load_translator(tmp_path), batch()["a"]
-    assert torch.equal(loaded.translate(pictures, to="b"), method.translate(pictures, to="b"))
-    assert loaded.translate(pictures, to="a").shape == pictures.shape
+    loaded, images = load_translator(tmp_path), batch()["a"]
+    assert torch.equal(loaded.translate(images, to="b"), method.translate(images, to="b"))
+    assert loaded.translate(images, to="a").shape == images.shape
 
 
 def test_an_inverted_contrast_is_learned_from_other_pictures():
     """B is A with light and dark exchanged and no image in common: the mean error must fall far below no change."""
     generator = torch.Generator().manual_seed(2)
     blobs = torch.nn.functional.interpolate(torch.rand(80, 1, 4, 4, generator=generator), size=16, mode="bilinear")
-    pictures = blobs * 0.6 - 0.9  # dark images; their negatives are light ones
-    method = small(width=8, learning_rate=2e-3, identity=0.0)
+    images = blobs * 0.6 - 0.9  # dark images; their negatives are light ones
+    method = small(width=8, learning_rate=2e-3, identity_weight=0.0)
     optimisers = method.optimisers()
     for k in range(80):
         torch.manual_seed(k)
         rows = torch.randint(0, 32, (2, 8))
-        method.step({"a": pictures[:32][rows[0]], "b": -pictures[32:64][rows[1]]}, optimisers, 0.0)
-    unseen = pictures[64:]
+        method.step({"a": images[:32][rows[0]], "b": -images[32:64][rows[1]]}, optimisers, 0.0)
+    unseen = images[64:]
     error = (method.translate(unseen, to="b") + unseen).abs().mean()
     assert error < 0.35 * (2 * unseen).abs().mean()
 
 
 def test_an_identity_without_weight_is_not_computed():
-    method = small(identity=0.0)
+    method = small(identity_weight=0.0)
     with_it, without = small().forward(*batch().values()), method.forward(*batch().values())
     assert set(with_it) - set(without) == {"same_a", "same_b"}
     assert all(torch.allclose(without[name], with_it[name], atol=1e-6) for name in without)
@@ -120,10 +120,10 @@ def test_the_curve_is_a_broken_line_through_its_heights():
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_every_patch_gives_pictures_of_the_same_size_and_starts_by_changing_nothing(patch):
-    net, pictures = small(patch=patch, blocks=2).generator_b, batch()["a"]
-    drawn = net(pictures)
+    net, images = small(patch=patch, blocks=2).generator_b, batch()["a"]
+    drawn = net(images)
     assert drawn.shape == (4, 1, 16, 16)
-    assert torch.allclose(drawn, pictures, atol=0.05)
+    assert torch.allclose(drawn, images, atol=0.05)
 
 
 def test_the_curves_learn_alone_at_first():

@@ -25,7 +25,7 @@ DISK, MEMORY = 2, 2  # GB that should be free
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `mend`, if not empty: something needed is broken, and how to fix it."""
+    """One line of the report. `fix`, if not empty: something needed is broken, and how to fix it."""
 
     about: str
     text: str
@@ -192,6 +192,6 @@ def main(arguments: list[str] | None = None) -> int:
         problems += bool(found.fix)
         print(f"{found.about:12s} {found.text}", flush=True)
         if found.fix:
-            print(f"{'':12s} fix: {found.mend.rstrip('.')}.", flush=True)
+            print(f"{'':12s} fix: {found.fix.rstrip('.')}.", flush=True)
     print(f"{problems} problem{'s' if problems > 1 else ''}" if problems else "everything that is needed works")
     return 1 if problems else 0

@@ -83,16 +83,18 @@ def to_slices(images: np.ndarray | Tensor, labels: np.ndarray | Tensor, like: Sl
     """
     n, images, labels = len(images), np.asarray(images), np.asarray(labels)
     majority = None
-    if like.classes is not None:
+    if like.classes is not None and like.labels is None:
         majority = np.array([np.bincount(plane.ravel()).argmax() for plane in labels], dtype=np.int64)
     return replace(
         like,
         images=images.astype(np.float32, copy=False),
         labels=labels if like.labels is not None else None,
         classes=majority,
+        class_names=() if majority is None else like.class_names,
         subjects=np.array([f"{generator}-{i:06d}" for i in range(n)]),
         levels=np.zeros(n, dtype=np.int64),
         source=f"{like.source} / {generator}",
         intended_use="synthetic; research and teaching only, not for diagnosis",
         processing={"generator": generator},
+        facts={},
     )

@@ -13,6 +13,7 @@ from .slices import DataError, SliceSet
 # name -> whether a colon and a folder follow it. Sources are imported when used, so that the phantom needs no MONAI.
 KNOWN = {
     "phantom": False,
+    "phantom-varied": False,
     "hippocampus": False,
     "braintumour": False,
     "brats": True,
@@ -84,10 +85,10 @@ def load(
     name, path = check(data)
     sizes = {"image_size": image_size, "subjects": subjects, "slices_per_subject": slices_per_subject}
     common = {**sizes, "seed": seed, "workers": workers, "progress": progress}
-    if name == "phantom":
-        from .phantom import simulate
+    if name in ("phantom", "phantom-varied"):
+        from .phantom import VARIATIONS, simulate
 
-        return simulate(**common)
+        return simulate(**common, how=VARIATIONS[name])
     if name == "brats":
         from .brats import load as load_brats
 

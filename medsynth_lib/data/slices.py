@@ -35,6 +35,7 @@ class SliceSet:
     class_names one name per class value; () without classes
     spacing     (row, column) pixel size in mm
     processing  what was done to the pixels (scaling, slice rule, warnings): text by topic
+    facts       what is known of a subject beside its pixels ({subject: {name: value}}), e.g. scanner or kind of lesion
 
     Raises DataError when shapes, types or ranges do not agree.
     """
@@ -52,6 +53,7 @@ class SliceSet:
     licence: str = ""
     intended_use: str = ""
     processing: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, str | float]] = field(default_factory=dict)
     _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # the stored hash, see `load`
 
     def __post_init__(self) -> None:
@@ -116,7 +118,8 @@ class SliceSet:
     def select(self, index: np.ndarray | slice) -> SliceSet:
         """The slices at `index`: a boolean mask [N], integer indices or a Python slice."""
         picked = {k: getattr(self, k)[index] for k in (*ARRAYS, "subjects", "levels") if getattr(self, k) is not None}
-        return replace(self, **picked)
+        left = set(picked["subjects"].tolist())
+        return replace(self, **picked, facts={name: known for name, known in self.facts.items() if name in left})
 
     def of_subjects(self, subjects: Iterable[str]) -> SliceSet:
         """All slices of the named subjects, in stored order."""
@@ -206,21 +209,26 @@ def hash_of(folder: Path) -> str:
 
 
 def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
-    """Both sets as one, with the metadata of `first`; DataError unless channels, labels, classes and size agree."""
+    """Both sets as one, with the metadata of `first`; DataError unless channels, labels and size agree.
+
+    Classes must agree where there are no labels; beside labels they are kept if both sets have the same ones.
+    """
     kinds = [
-        (s.channels, s.label_names, s.class_names, s.size, [getattr(s, a) is None for a in ARRAYS])
+        (s.channels, s.label_names, s.size, s.labels is None, s.class_names if s.labels is None else ())
         for s in (first, second)
     ]
     if kinds[0] != kinds[1]:
         raise DataError(
             f"{first.source} and {second.source} differ in channels, labels, classes or size; make them agree first."
         )
+    if first.class_names != second.class_names or (first.classes is None) != (second.classes is None):
+        first = replace(first, classes=None, class_names=())
     joined = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
         for name in (*ARRAYS, "subjects", "levels")
         if getattr(first, name) is not None
     }
-    return replace(first, **joined)
+    return replace(first, **joined, facts={**first.facts, **second.facts})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Image and label as one image."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -57,6 +59,14 @@ def test_synthetic_slices_are_their_own_subjects_and_say_so():
     assert len(back.unique_subjects()) == len(back)
     assert set(back.subjects).isdisjoint(slices.subjects)
     assert "not for diagnosis" in back.intended_use
+
+
+def test_what_is_known_of_subjects_stays_with_them():
+    """Synthetic slices have neither the facts of real subjects nor, beside labels, their classes."""
+    slices = replace(make(classes=True), facts={"s0": {"site": "A"}})
+    tensors = joint.tensors_of(slices)
+    back = joint.to_slices(tensors["images"], tensors["labels"], slices, "vae")
+    assert back.facts == {} and back.classes is None and back.class_names == ()
 
 
 def test_a_source_without_labels_has_only_image_channels():

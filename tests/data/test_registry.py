@@ -18,7 +18,9 @@ SIZES = dict(image_size=16, subjects=0, slices_per_subject=1, seed=0)
 @pytest.mark.parametrize("word", ["", "brain", "phantom:here", "PNEUMONIA", "nnunet:/tmp"])
 def test_unknown_word_lists_the_known(word):
     for function in (registry.check, registry.key, lambda data: registry.load(data, **SIZES)):
-        with pytest.raises(DataError, match="known: phantom, hippocampus, braintumour, brats:PATH, folder:PATH, pneu"):
+        with pytest.raises(
+            DataError, match="known: phantom, phantom-varied, hippocampus, braintumour, brats:PATH, folder:PATH, pneu"
+        ):
             function(word)
 
 
@@ -78,4 +80,6 @@ def test_the_phantom_gets_all_arguments(monkeypatch):
     wanted = {"subjects", "image_size", "slices_per_subject", "seed", "workers", "progress"}
     assert wanted <= set(inspect.signature(phantom.simulate).parameters)
     monkeypatch.setattr(phantom, "simulate", lambda **given: given)
-    assert set(registry.load("phantom", **SIZES)) == wanted
+    for name, how in phantom.VARIATIONS.items():
+        given = registry.load(name, **SIZES)
+        assert set(given) == {*wanted, "how"} and given["how"] is how

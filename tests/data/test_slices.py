@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +134,24 @@ def test_concatenate_and_describe():
     assert both.describe()["slices_with_label_percent"]["core"] == 100.0
     with pytest.raises(DataError, match="differ"):
         concatenate(make(), make(channels=("a", "b")))
+    bare = {"labels": None, "label_names": ()}
     with pytest.raises(DataError, match="differ"):
-        concatenate(make(), make(classes=None, class_names=()))
+        concatenate(make(**bare), make(**bare, classes=None, class_names=()))
+
+
+def test_classes_beside_labels_are_kept_where_both_sets_have_them():
+    assert concatenate(make(), make()).class_names == make().class_names
+    mixed = concatenate(make(), make(classes=None, class_names=()))
+    assert mixed.classes is None and mixed.class_names == () and mixed.labels is not None
+
+
+def test_facts_follow_their_subjects(tmp_path):
+    names = make().unique_subjects()
+    whole = make(facts={name: {"site": "A", "ml": 1.5} for name in names})
+    assert SliceSet.load(whole.save(tmp_path / "set")).facts == whole.facts
+    assert set(whole.of_subjects(names[:2]).facts) == set(names[:2])
+    other = replace(whole, subjects=np.char.add("other-", whole.subjects), facts={"other-x": {"site": "B"}})
+    assert concatenate(whole, other).facts == {**whole.facts, "other-x": {"site": "B"}}
 
 
 def counted(monkeypatch):

@@ -9,7 +9,10 @@ Sources of the tissue values (T1, T2 in ms; "quoted" = taken from another public
   study of 33 patients, Frankfurt 2020, abstract); here by 950 and by 120. The 32 +- 35 of normal tissue is left out.
 - Solid tumour T1 1444 +- 254, tissue around it 1261 +- 359 (MR fingerprinting of brain tumours in children and young
   adults, de Blank et al.; quoted; its T2 values are lower than the ones here).
-- NOT verified, plausible choices: T2 of oedema and tumour, all of necrosis and vessel, all proton densities.
+- T1 at 1.5 T: times (1.5 / 3)^(1/3), but for CSF (Bottomley et al. 1984, Med Phys 11:425: T1 grows with the field to a
+  power near 1/3; quoted).
+- NOT verified, plausible choices: T2 of oedema and tumour, all of necrosis, hyperintensities and vessel, all proton
+  densities.
 """
 
 from __future__ import annotations
@@ -39,14 +42,15 @@ TISSUES = {
     "white": without_uptake(0.83, 0.080, 0.70),
     "csf": without_uptake(4.30, 2.000, 1.00),
     "necrosis": without_uptake(2.50, 0.350, 0.95),
+    "tumour": without_uptake(2.00, 0.230, 0.92),
     "oedema": Tissue(1.50, 0.160, 0.90, 1.38),
     "enhancing": Tissue(1.40, 0.120, 0.88, 0.45),
+    "hyperintensity": without_uptake(1.15, 0.130, 0.82),
     "vessel": Tissue(1.60, 0.060, 0.85, 0.35),
 }
+LESION = ("necrosis", "tumour", "oedema", "enhancing")  # tissues of a lesion
 CHANNELS = ("T1", "T1ce", "T2", "FLAIR")
-# Repetition, echo and inversion time in seconds
-SPIN_ECHO = {"T1": (0.6, 0.012), "T1ce": (0.6, 0.012), "T2": (5.0, 0.100)}
-INVERSION_RECOVERY = {"FLAIR": (9.0, 0.120, 2.5)}
+REFERENCE_TESLA = 3.0  # field at which TISSUES hold
 
 
 def spin_echo(t1: float, t2: float, pd: float, tr: float, te: float) -> float:
@@ -63,17 +67,32 @@ def inversion_recovery(t1: float, t2: float, pd: float, tr: float, te: float, ti
     return pd * np.abs(1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)
 
 
-def signal(tissue: Tissue, channel: str) -> float:
-    """Noise-free signal of one tissue in one channel (one of CHANNELS)."""
+def signal(tissue: Tissue, channel: str, timing: tuple[float, ...]) -> float:
+    """Noise-free signal of one tissue in one channel (one of CHANNELS); `timing` as in `Site.timing`."""
     t1 = tissue.t1_contrast if channel == "T1ce" else tissue.t1
-    if channel in SPIN_ECHO:
-        return spin_echo(t1, tissue.t2, tissue.pd, *SPIN_ECHO[channel])
-    return inversion_recovery(t1, tissue.t2, tissue.pd, *INVERSION_RECOVERY[channel])
+    sequence = inversion_recovery if channel == "FLAIR" else spin_echo
+    return sequence(t1, tissue.t2, tissue.pd, *timing)
 
 
-def vary(tissue: Tissue, rng: np.random.Generator, share: float = 0.03) -> Tissue:
-    """The same tissue in another subject: each parameter is multiplied by 1 + N(0, share^2)."""
-    f1, f2, f3 = 1 + share * rng.standard_normal(3)
+def at_field(name: str, tissue: Tissue, tesla: float) -> Tissue:
+    """The tissue called `name` at another field strength; the T1 of CSF and of full uptake does not change."""
+    if name == "csf":
+        return tissue
+    factor = (tesla / REFERENCE_TESLA) ** (1 / 3)
+    enhanced = tissue.t1_contrast < 0.5 * tissue.t1
+    after = tissue.t1_contrast if enhanced else tissue.t1_contrast * factor
+    return replace(tissue, t1=tissue.t1 * factor, t1_contrast=after)
+
+
+def with_uptake(tissue: Tissue, uptake: float) -> Tissue:
+    """The tissue when it takes up a share of the contrast agent: relaxation rates 1 / T1 grow in proportion to it."""
+    rate = 1 / tissue.t1 + uptake * (1 / tissue.t1_contrast - 1 / tissue.t1)
+    return replace(tissue, t1_contrast=1 / rate)
+
+
+def vary(tissue: Tissue, rng: np.random.Generator, share: float) -> Tissue:
+    """The same tissue in another subject: each parameter is multiplied by 1 + N(0, share^2), at least by 0.5."""
+    f1, f2, f3 = np.maximum(1 + share * rng.standard_normal(3), 0.5)
     return replace(tissue, t1=tissue.t1 * f1, t2=tissue.t2 * f2, pd=tissue.pd * f3, t1_contrast=tissue.t1_contrast * f1)
 
 

@@ -25,7 +25,7 @@ def test_four_loops_are_timed_in_turn(root, monkeypatch):
 def test_both_recipes_get_their_seconds(root, monkeypatch, tmp_path):
     bench = benchmark(root, "time_to_quality")
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-    monkeypatch.setattr(bench, "LOOKS", 8)
+    monkeypatch.setattr(bench, "N_EVAL_SAMPLES", 8)
     monkeypatch.setattr(bench, "TRIAL", 4)
     monkeypatch.setattr(bench, "THOUSAND", 12)
     ours, theirs = (bench.train_and_evaluate(recipe, 0, 0.1, 0.5, "smoke") for recipe in ("ours", "tutorial"))
@@ -37,7 +37,7 @@ def test_both_recipes_get_their_seconds(root, monkeypatch, tmp_path):
 def test_the_race_leaves_a_finished_run_alone(root, monkeypatch, tmp_path):
     """As `make bench` calls it, beside a finished run whose data another version of the code would make anew."""
     bench = benchmark(root, "time_to_quality")
-    for name, value in {"LOOKS": 8, "TRIAL": 2, "THOUSAND": 4}.items():
+    for name, value in {"N_EVAL_SAMPLES": 8, "TRIAL": 2, "THOUSAND": 4}.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(
         bench.ms, "side_by_side", lambda jobs: {name: job() for name, job in jobs.items()}, raising=False

@@ -141,7 +141,7 @@ def test_a_file_without_base_is_whole(own):
 
 
 def test_minutes_are_its_own_and_not_its_bases(own):
-    assert minutes("demo")["together"] == 52 and minutes("gpu") == {}
+    assert minutes("demo")["together"] > 60 and minutes("gpu") == {}
     assert minutes(own('base = "demo"\n')) == {}
     assert minutes(own('base = "demo"\n[minutes]\n01_vae = 2.5\n')) == {"01_vae": 2.5}
 

@@ -116,7 +116,7 @@ __all__ = sorted([*_HOME, "joint"])
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     if name == "joint":

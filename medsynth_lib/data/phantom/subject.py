@@ -21,7 +21,7 @@ from .anatomy import (
 )
 from .hyperintensities import Hyperintensities, hyperintensities
 from .lesion import OEDEMA, Lesion, lesions
-from .scan import acquire, new_scan
+from .scan import Scan, acquire, new_scan
 from .variation import KINDS, NO_LESION, Variation
 
 LABEL_NAMES = ("background", "necrotic core", "oedema", "enhancing tumour")
@@ -125,7 +125,7 @@ def simulate_subject(index: int, image_size: int, slices_per_subject: int, seed:
     }
 
 
-def facts_of(lesion: Lesion, scan, spots: Hyperintensities | None, tissue: np.ndarray) -> dict[str, str | float]:
+def facts_of(lesion: Lesion, scan: Scan, spots: Hyperintensities | None, tissue: np.ndarray) -> dict[str, str | float]:
     """The truths behind one subject, see `simulate`."""
     ml = COARSE**3 / 1000
     brain = tissue[2] > 0.5

@@ -18,7 +18,7 @@ from ..slices import DataError, SliceSet
 from .anatomy import FIELD_OF_VIEW
 from .lesion import CORE_RADIUS, RADIUS_LIMITS
 from .physics import CHANNELS
-from .subject import CLASS_NAMES, LABEL_NAMES, simulate_subject
+from .subject import CLASS_NAMES, LABEL_NAMES, MARGIN, simulate_subject
 from .variation import UNIFORM, VARIED, Variation
 
 __all__ = ["UNIFORM", "VARIATIONS", "VARIED", "Variation", "simulate", "simulate_subject"]
@@ -83,5 +83,5 @@ def described(how: Variation) -> dict[str, str]:
         "scanners": f"{len(how.sites)} ({', '.join(f'{site.name}: {site.tesla:g} T' for site in how.sites)})",
         "not labelled": "white-matter hyperintensities" if how.hyperintensities else "nothing that looks like a lesion",
         "intensity": "per subject and channel divided by the brain's 99.5th percentile, clipped, background -1",
-        "slices": "axial, evenly spaced over the lesion and 5 mm beyond it",
+        "slices": f"axial, evenly spaced over the lesion and {MARGIN:g} mm beyond it",
     }

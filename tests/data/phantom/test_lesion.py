@@ -45,7 +45,7 @@ def largest_straight_border(inside: np.ndarray, tissue: np.ndarray) -> int:
 
 
 def test_no_lesion_ends_in_a_straight_border(grown):
-    """A front cut by a box leaves a plane of hundreds of faces (the box of the former version: up to 300)."""
+    """A front that is cut by a box ends in one plane, in many faces at once."""
     found, tissue = grown
     assert max(largest_straight_border(lesion.oedema > 0, tissue) for lesion in found) < 60
     box = np.zeros(tissue.shape[1:], bool)

@@ -38,7 +38,7 @@ def copy(root, tmp_path):
     [
         ("PROFILE=huge", f"unknown PROFILE 'huge'; known profiles: {', '.join(NAMES)}, or a .toml file"),
         ("PROFILE=my sizes.toml", "there is no file 'my sizes.toml'; correct PROFILE"),
-        ("DATA=mnist", "unknown DATA 'mnist'; known: phantom, phantom-varied, hippocampus, braintumour"),
+        ("DATA=mnist", "unknown DATA 'mnist'; known: phantom, phantom-uniform, hippocampus, braintumour"),
         ("DATA=brats:", "unknown DATA 'brats:'"),
         ("NOTEBOOKS=vae", "unknown NOTEBOOKS 'vae'; known: core, all, 00 01"),
         ("NOTEBOOKS=00 99", "unknown NOTEBOOKS '99'; known: core, all, 00 01"),

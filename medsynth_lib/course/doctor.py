@@ -167,7 +167,7 @@ def data() -> Finding:
         return Finding("data", f"not checked ({first_line(error)})")
     found = [name for name, path in there.items() if path.exists()]
     absent = [name for name in there if name not in found]
-    text = f"{', '.join(['phantom', *found])}" + (f"; not yet in {root}: {', '.join(absent)}" if absent else "")
+    text = f"{', '.join(['phantom', 'phantom-uniform', *found])}" + (f"; not yet in {root}: {', '.join(absent)}" if absent else "")
     return Finding("data", text)
 
 

@@ -13,7 +13,7 @@ from .slices import DataError, SliceSet
 # name -> whether a colon and a folder follow it. Sources are imported when used, so that the phantom needs no MONAI.
 KNOWN = {
     "phantom": False,
-    "phantom-varied": False,
+    "phantom-uniform": False,
     "hippocampus": False,
     "braintumour": False,
     "brats": True,
@@ -85,7 +85,7 @@ def load(
     name, path = check(data)
     sizes = {"image_size": image_size, "subjects": subjects, "slices_per_subject": slices_per_subject}
     common = {**sizes, "seed": seed, "workers": workers, "progress": progress}
-    if name in ("phantom", "phantom-varied"):
+    if name in ("phantom", "phantom-uniform"):
         from .phantom import VARIATIONS, simulate
 
         return simulate(**common, how=VARIATIONS[name])

@@ -11,10 +11,12 @@ from ..core.portions import length, spans
 def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Dice (1945) of two boolean masks of equal shape: 2 |A and B| / (|A| + |B|).
 
-    Both empty: NaN, which the statistics leave out and count. One empty: 0.
+    NaN without a truth, as in MONAI: the statistics leave it out and count it, see `false_alarms`. If a single wrong
+    pixel there counted as 0 and none as nothing, two segmenters would be compared on different subjects.
     """
-    total = int(predicted.sum()) + int(truth.sum())
-    return 2 * int((predicted & truth).sum()) / total if total else float("nan")
+    if not truth.any():
+        return float("nan")
+    return 2 * int((predicted & truth).sum()) / (int(predicted.sum()) + int(truth.sum()))
 
 
 def iou(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -29,9 +31,38 @@ def dice_per_subject(
     """Dice per subject over all of its slices together (not a mean over slices).
 
     predicted, truth  whole numbers [N, H, W] in 0 ... n_labels - 1; subjects [N]; n_labels includes the background
-    Returns (subject ids [S], Dice per label [S, n_labels - 1], Dice of the whole lesion (any label > 0) [S]).
-    Raises ValueError when shapes differ or a value is no label.
+    Returns (subject ids [S], Dice per label [S, n_labels - 1], Dice of the whole lesion (any label > 0) [S]); NaN where
+    a subject does not have the label. Raises ValueError when shapes differ or a value is no label.
     """
+    predicted, truth, subjects = checked(predicted, truth, subjects, n_labels)
+    ids = sorted(set(subjects.tolist()))
+    per_label, whole = np.empty((len(ids), n_labels - 1)), np.empty(len(ids))
+    for i, subject in enumerate(ids):
+        rows = subjects == subject
+        p, t = predicted[rows], truth[rows]
+        per_label[i] = [dice(p == k, t == k) for k in range(1, n_labels)]
+        whole[i] = dice(p > 0, t > 0)
+    return ids, per_label, whole
+
+
+def false_alarms(predicted: ArrayLike, truth: ArrayLike, subjects: ArrayLike, n_labels: int) -> np.ndarray:
+    """Pixels of each label that are predicted in subjects who do not have it: [S, n_labels], any label > 0 first.
+
+    NaN where a subject has the label. Arguments, errors and the order of subjects as in `dice_per_subject`.
+    """
+    predicted, truth, subjects = checked(predicted, truth, subjects, n_labels)
+    found = np.full((len(set(subjects.tolist())), n_labels), np.nan)
+    for row, subject in zip(found, sorted(set(subjects.tolist())), strict=True):
+        p, t = predicted[subjects == subject], truth[subjects == subject]
+        row[0] = np.nan if t.any() else (p > 0).sum()
+        row[1:] = [np.nan if (t == k).any() else (p == k).sum() for k in range(1, n_labels)]
+    return found
+
+
+def checked(
+    predicted: ArrayLike, truth: ArrayLike, subjects: ArrayLike, n_labels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three as arrays; ValueError when shapes differ or a value is no label."""
     predicted, truth, subjects = np.asarray(predicted), np.asarray(truth), np.asarray(subjects)
     if predicted.shape != truth.shape or len(subjects) != len(truth) or not len(truth):
         raise ValueError(
@@ -42,11 +73,4 @@ def dice_per_subject(
         # This also rejects NaN and fractions (probabilities).
         if not all(np.isin(maps[span], np.arange(n_labels)).all() for span in spans(len(maps), length(maps))):
             raise ValueError(f"the {name} masks hold values other than 0 ... {n_labels - 1}; take the argmax first.")
-    ids = sorted(set(subjects.tolist()))
-    per_label, whole = np.empty((len(ids), n_labels - 1)), np.empty(len(ids))
-    for i, subject in enumerate(ids):
-        rows = subjects == subject
-        p, t = predicted[rows], truth[rows]
-        per_label[i] = [dice(p == k, t == k) for k in range(1, n_labels)]
-        whole[i] = dice(p > 0, t > 0)
-    return ids, per_label, whole
+    return predicted, truth, subjects

@@ -5,7 +5,8 @@ outline of a mask consists of its pixels with a background pixel (or the image b
 
 If only one of the two masks of a slice is empty, the distance is undefined. Leaving such slices out, as libraries do,
 hides missed lesions: the mean HD95 is the same whether none or 75 of 100 lesions are missed. Here the distance is the
-image diagonal instead. Slices in which both masks are empty do not count.
+image diagonal instead. Slices in which both masks are empty do not count, nor do subjects without any true mask (see
+`overlap.false_alarms`).
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ def distances(first: np.ndarray, second: np.ndarray, spacing: tuple[float, float
 def hd95_and_nsd(
     predicted: np.ndarray, truth: np.ndarray, spacing: tuple[float, float], tolerance: float
 ) -> tuple[float, float]:
-    """HD95 in mm and NSD in [0, 1] of boolean masks [N, H, W]; both NaN if all masks are empty.
+    """HD95 in mm and NSD in [0, 1] of boolean masks [N, H, W]; both NaN if all true masks are empty.
 
     HD95  95th percentile of the distances from one outline to the other, the larger one of both directions
           (Huttenlocher et al. 1993; the 95th percentile as in MONAI)
     NSD   share of the pixels of both outlines within `tolerance` mm of the other outline (Nikolov et al. 2021)
     spacing  mm per pixel along H and W
     """
+    if not truth.any():
+        return float("nan"), float("nan")
     pairs = [(outline(p), outline(t)) for p, t in zip(predicted, truth, strict=True)]
     there = np.concatenate([distances(p, t, spacing) for p, t in pairs])
     back = np.concatenate([distances(t, p, spacing) for p, t in pairs])
     both = np.concatenate([there, back])
-    if not len(both):
-        return float("nan"), float("nan")
     # A direction without pixels is left out: the distances of the other one are the image diagonal then.
     worst = max(float(np.percentile(direction, 95)) for direction in (there, back) if len(direction))
     return worst, float((both <= tolerance).mean())

@@ -16,7 +16,7 @@ from ..data.augment import augment
 from ..data.joint import tensors_of
 from ..data.slices import DataError, SliceSet, concatenate
 from ..experiment.profiles import SegmentationSizes
-from ..metrics.overlap import dice_per_subject
+from ..metrics.overlap import dice_per_subject, false_alarms
 from ..models.registry import method_class
 from ..models.segmentation.segmenter import Segmenter
 from . import segmentation_plan
@@ -126,10 +126,15 @@ def fitted(
 
 
 def measured(net: Segmenter, test: SliceSet) -> dict:
-    """Dice per subject: {"subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}."""
+    """Dice per subject: {"subjects" [S], "whole" [S], "per_label" [S, K - 1], "predictions" uint8 [N, H, W]}.
+
+    "false_mm2" [S, K] is the area drawn in subjects without the label, any label first; NaN in all others.
+    """
     predictions = net.predict(torch.from_numpy(np.array(test.images))).numpy()
-    subjects, per_label, whole = dice_per_subject(predictions, test.labels, test.subjects, len(test.label_names))
-    return {"subjects": list(subjects), "per_label": per_label, "whole": whole, "predictions": predictions}
+    compared = predictions, test.labels, test.subjects, len(test.label_names)
+    subjects, per_label, whole = dice_per_subject(*compared)
+    found = {"subjects": list(subjects), "per_label": per_label, "whole": whole, "predictions": predictions}
+    return found | {"false_mm2": false_alarms(*compared) * float(np.prod(test.spacing))}
 
 
 def train_arm(

@@ -40,6 +40,7 @@ TRAINING = (
     *("steps", "batch_size", "widths", "learning_rate"),
     *("swin_width", "swin_learning_rate", "validation_slices"),
 )
+PER_SUBJECT = ("whole", "per_label", "false_mm2", "hd95_mm", "nsd")  # arrays over test subjects in a job's result
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,11 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
             found["predictions"], test.labels, test.subjects, test.spacing, tolerance=tolerance
         )
         save_arrays(run.folder / "predictions.npz", labels=found["predictions"])
-        per_subject = {"whole": found["whole"], "hd95_mm": hd95, "nsd": nsd, "per_label": found["per_label"]}
+        found |= {"hd95_mm": hd95, "nsd": nsd}
         run.finish(
             request=asked,
             subjects=found["subjects"],
-            **{name: without_nan(values) for name, values in per_subject.items()},
+            **{name: without_nan(found[name]) for name in PER_SUBJECT},
             tolerance_mm=tolerance,
             training=found["stages"],
         )
@@ -170,7 +171,7 @@ def measured_before(folder: Path, asked: dict) -> dict | None:
     """A job's result as arrays over test subjects; None if it has not finished or belongs to another request."""
     if not (found := read(folder, asked)):
         return None
-    return found | {name: np.array(found[name], dtype=float) for name in ("whole", "per_label", "hd95_mm", "nsd")}
+    return found | {name: np.array(found[name], dtype=float) for name in PER_SUBJECT}
 
 
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:

@@ -19,7 +19,7 @@ SIZES = dict(image_size=16, subjects=0, slices_per_subject=1, seed=0)
 def test_unknown_word_lists_the_known(word):
     for function in (registry.check, registry.key, lambda data: registry.load(data, **SIZES)):
         with pytest.raises(
-            DataError, match="known: phantom, phantom-varied, hippocampus, braintumour, brats:PATH, folder:PATH, pneu"
+            DataError, match="known: phantom, phantom-uniform, hippocampus, braintumour, brats:PATH, folder:PATH, pneu"
         ):
             function(word)
 

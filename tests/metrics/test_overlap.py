@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_iou
 
-from medsynth_lib.metrics.overlap import dice, dice_per_subject, iou
+from medsynth_lib.metrics.overlap import dice, dice_per_subject, false_alarms, iou
 
 
 def test_stacked_slices_agree_with_monai_in_3d():
@@ -22,10 +22,12 @@ def test_stacked_slices_agree_with_monai_in_3d():
         assert whole[row] == pytest.approx(both, abs=1e-6)
 
 
-def test_a_missed_lesion_scores_zero_and_nothing_to_find_is_left_open():
+def test_a_missed_lesion_scores_zero_and_nothing_to_find_is_left_open_as_in_monai():
     empty, full = np.zeros((2, 4, 4), bool), np.ones((2, 4, 4), bool)
-    assert dice(empty, full) == 0 and dice(full, empty) == 0 and dice(full, full) == 1
-    assert np.isnan(dice(empty, empty))
+    assert dice(empty, full) == 0 and dice(full, full) == 1
+    for predicted in (empty, full):
+        one = torch.from_numpy(predicted)[None, None].float()
+        assert np.isnan(dice(predicted, empty)) and compute_dice(one, torch.zeros_like(one)).isnan().all()
 
 
 def test_a_mean_over_slices_would_be_another_number():
@@ -42,13 +44,22 @@ def test_shapes_must_fit():
         dice_per_subject(np.zeros((2, 4, 4)), np.zeros((3, 4, 4)), ["a", "a", "a"], 2)
 
 
-def test_empty_masks_per_subject():
-    truth, predicted = np.zeros((2, 3, 4, 4), np.uint8)
-    truth[1, 0, 0], predicted[2, 0, 0] = 1, 1
-    ids, per_label, whole = dice_per_subject(predicted, truth, ["nothing to find", "missed", "invented"], 2)
-    values = dict(zip(ids, whole, strict=True))
-    assert np.isnan(values["nothing to find"]) and values["missed"] == values["invented"] == 0
-    assert np.array_equal(per_label[:, 0], whole, equal_nan=True)
+def test_subjects_without_the_label_are_counted_apart():
+    truth, predicted = np.zeros((2, 4, 4, 4), np.uint8)
+    truth[1, 0, 0], predicted[2, 0], truth[3, 0, 0], predicted[3, 1, :3] = 1, 2, 2, 1
+    names = ["clean", "missed", "invented", "other label"]
+    ids, per_label, whole = dice_per_subject(predicted, truth, names, 3)
+    alarms = dict(zip(ids, false_alarms(predicted, truth, names, 3), strict=True))
+    assert dict(zip(ids, np.isnan(whole), strict=True)) == {
+        "clean": True,
+        "invented": True,
+        "missed": False,
+        "other label": False,
+    }
+    assert np.array_equal(np.isnan(per_label[:, 0]), [name != "missed" for name in ids])
+    assert alarms["clean"].tolist() == [0, 0, 0] and alarms["invented"].tolist() == [4, 0, 4]
+    assert np.isnan(alarms["missed"][:2]).all() and alarms["missed"][2] == 0
+    assert np.isnan(alarms["other label"][[0, 2]]).all() and alarms["other label"][1] == 3
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.3, 2])

@@ -64,9 +64,10 @@ def test_against_monai(name):
 def test_a_miss_costs_the_diagonal_and_is_not_left_out():
     lesion, nothing = block(4, 4)[None], np.zeros((1, 24, 20), bool)
     diagonal = np.hypot(24 * 2.0, 20 * 0.7)
-    for pair in ((lesion, nothing), (nothing, lesion)):
-        assert surface.hd95_and_nsd(*pair, SPACING, 1.5) == (pytest.approx(diagonal), 0.0)
-    hits = [surface.hd95_and_nsd(lesion, guess, SPACING, 1.5)[0] for guess in (lesion, lesion, nothing, nothing)]
+    assert surface.hd95_and_nsd(nothing, lesion, SPACING, 1.5) == (pytest.approx(diagonal), 0.0)
+    with_false_alarm = (np.concatenate(pair) for pair in ((lesion, lesion), (lesion, nothing)))
+    assert surface.hd95_and_nsd(*with_false_alarm, SPACING, 1.5) == (pytest.approx(diagonal), pytest.approx(2 / 3))
+    hits = [surface.hd95_and_nsd(guess, lesion, SPACING, 1.5)[0] for guess in (lesion, lesion, nothing, nothing)]
     assert np.mean(hits) == pytest.approx(diagonal / 2)
     theirs = compute_hausdorff_distance(*(torch.from_numpy(x[None].astype(np.float32)) for x in (nothing, lesion)))
     assert not torch.isfinite(theirs).any(), "MONAI gives a number for a miss now; the docstring speaks of it"
@@ -79,9 +80,10 @@ def test_a_missed_slice_among_found_ones_counts():
     assert hd95 == pytest.approx(np.hypot(24 * 2.0, 20 * 0.7)) and nsd == pytest.approx(2 / 3)
 
 
-def test_nothing_to_find_and_nothing_found_has_no_value():
+def test_nothing_to_find_has_no_value():
     nothing = np.zeros((3, 24, 20), bool)
-    assert np.isnan(surface.hd95_and_nsd(nothing, nothing, SPACING, 1.5)).all()
+    for found in (nothing, ~nothing):
+        assert np.isnan(surface.hd95_and_nsd(found, nothing, SPACING, 1.5)).all()
 
 
 def test_per_subject_in_order_of_their_names():

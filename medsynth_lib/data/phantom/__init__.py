@@ -2,9 +2,9 @@
 
 A real average anatomy is deformed for every subject by a smooth random map; a lesion grows in white matter and pushes
 the tissue around it (mass effect); the MR signal equations of the subject's scanner then give T1, T1ce, T2 and FLAIR
-with partial volume, bias field and Rician noise. Labels follow BraTS. `phantom` has one scanner and one kind of lesion;
-`phantom-varied` adds scanners, kinds of lesion, subjects without one, unlabelled hyperintensities, blur and artefacts
-(`variation.py`).
+with partial volume, bias field and Rician noise. Labels follow BraTS. `phantom` has several scanners, kinds of lesion,
+subjects without one, unlabelled hyperintensities, blur and artefacts; `phantom-uniform` has one scanner, one kind of
+lesion and none of these (`variation.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .variation import UNIFORM, VARIED, Variation
 
 __all__ = ["UNIFORM", "VARIATIONS", "VARIED", "Variation", "simulate", "simulate_subject"]
 
-VARIATIONS = {how.source: how for how in (UNIFORM, VARIED)}
+VARIATIONS = {how.source: how for how in (VARIED, UNIFORM)}
 
 
 def simulate(
@@ -33,7 +33,7 @@ def simulate(
     seed: int = 0,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    how: Variation = UNIFORM,
+    how: Variation = VARIED,
 ) -> SliceSet:
     """A slice set of `subjects` simulated subjects. Arguments as in `registry.load`; `how` much they vary.
 

@@ -7,7 +7,7 @@ source, its comment names it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KINDS = ("ring-enhancing", "solid enhancing", "non-enhancing")
 NO_LESION = "no lesion"
@@ -33,10 +33,10 @@ class Site:
 
 # The inversion time is that which suppresses CSF, T1 ln(2 / (1 + exp(-TR / T1))), at each repetition time.
 SITES = (
-    Site("A", 3.0, t1=(0.60, 0.012), t2=(5.0, 0.100), flair=(9.0, 0.120, 2.50), noise=0.020, bias=0.10),
-    Site("B", 1.5, t1=(0.50, 0.014), t2=(4.0, 0.090), flair=(9.0, 0.110, 2.45), noise=0.030, bias=0.06),
-    Site("C", 3.0, t1=(0.75, 0.010), t2=(6.0, 0.110), flair=(11.0, 0.125, 2.65), noise=0.025, bias=0.14),
-    Site("D", 1.5, t1=(0.55, 0.016), t2=(3.5, 0.085), flair=(8.0, 0.140, 2.35), noise=0.035, bias=0.08, blur=1.0),
+    Site("A", 3.0, t1=(0.60, 0.012), t2=(5.0, 0.100), flair=(9.0, 0.120, 2.50), noise=0.014, bias=0.10),
+    Site("B", 1.5, t1=(0.50, 0.014), t2=(4.0, 0.090), flair=(9.0, 0.110, 2.45), noise=0.021, bias=0.06),
+    Site("C", 3.0, t1=(0.75, 0.010), t2=(6.0, 0.110), flair=(11.0, 0.125, 2.65), noise=0.018, bias=0.14),
+    Site("D", 1.5, t1=(0.55, 0.016), t2=(3.5, 0.085), flair=(8.0, 0.140, 2.35), noise=0.025, bias=0.08, blur=1.0),
 )
 
 
@@ -59,7 +59,7 @@ class Variation:
 
     source: str
     kinds: dict[str, float]
-    sites: tuple[Site, ...] = SITES[:1]
+    sites: tuple[Site, ...]
     timing: float = 0.0
     inversion: float = 0.0
     tissue: float = 0.03
@@ -73,20 +73,21 @@ class Variation:
     missing: float = 0.0
 
 
-UNIFORM = Variation("phantom", kinds={"ring-enhancing": 1.0})
+# The noise of scanner A at the time when the records in results/ were made
+UNIFORM = Variation("phantom-uniform", kinds={"ring-enhancing": 1.0}, sites=(replace(SITES[0], noise=0.020),))
 VARIED = Variation(
-    "phantom-varied",
+    "phantom",
     kinds={"ring-enhancing": 0.70, "solid enhancing": 0.12, "non-enhancing": 0.12},
     sites=SITES,
-    timing=0.10,
+    timing=0.15,
     inversion=0.04,
-    tissue=0.06,
-    lesion_tissue=0.10,
+    tissue=0.08,
+    lesion_tissue=0.12,
     uptake=(4.0, 1.0),
     hyperintensities=(0.7, 0.8),
     noise_spread=0.35,
     bias_spread=0.40,
-    blur=1.5,
+    blur=1.0,
     ghosts=0.05,
     missing=0.02,
 )

@@ -96,7 +96,7 @@ def test_vessels_stay_out_of_the_ventricles():
 
 def test_the_card_says_how_the_data_were_made(slices):
     assert "log-normal, median 15 mm" in slices.processing["lesion size"]
-    varied = slices.source == "phantom-varied"
+    varied = slices.source == "phantom"
     assert ("6 % of subjects without" in slices.processing["lesions"]) == varied
     assert (
         ("1.5 T" in slices.processing["scanners"]) == varied == (len(set(f["site"] for f in slices.facts.values())) > 1)

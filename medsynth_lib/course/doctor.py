@@ -167,7 +167,8 @@ def data() -> Finding:
         return Finding("data", f"not checked ({first_line(error)})")
     found = [name for name, path in there.items() if path.exists()]
     absent = [name for name in there if name not in found]
-    text = f"{', '.join(['phantom', 'phantom-uniform', *found])}" + (f"; not yet in {root}: {', '.join(absent)}" if absent else "")
+    text = ", ".join(["phantom", "phantom-uniform", *found])
+    text += f"; not yet in {root}: {', '.join(absent)}" if absent else ""
     return Finding("data", text)
 
 

@@ -45,6 +45,12 @@ def dice_per_subject(
     return ids, per_label, whole
 
 
+def mean_over_labels(per_label: np.ndarray) -> np.ndarray:
+    """Per subject the mean [S] over the labels that it has (not NaN in `per_label` [S, K]); NaN without any."""
+    there = np.isfinite(per_label)
+    return np.where(there, per_label, 0).sum(1) / np.where(there.any(1), there.sum(1), np.nan)
+
+
 def false_alarms(predicted: ArrayLike, truth: ArrayLike, subjects: ArrayLike, n_labels: int) -> np.ndarray:
     """Pixels of each label that are predicted in subjects who do not have it: [S, n_labels], any label > 0 first.
 

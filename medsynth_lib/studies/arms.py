@@ -43,11 +43,11 @@ def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> Slic
     return concatenate(*parts)
 
 
-def some_subjects(slices: SliceSet, share: float, seed: int) -> SliceSet:
-    """The slices of a random `share` of the subjects, at least one; with one seed, 10 % are a subset of 25 %."""
+def some_subjects(slices: SliceSet, n: int | None, seed: int) -> SliceSet:
+    """The slices of at most n random subjects (None or 0: all); with one seed, few are a subset of more."""
     names = np.array(sorted(set(slices.subjects.tolist())))
     order = np.random.default_rng(seed).permutation(len(names))
-    return slices.of_subjects(names[order[: max(1, round(share * len(names)))]])
+    return slices.of_subjects(names[order[:n]]) if n else slices
 
 
 def pooled(sets: list[SliceSet]) -> SliceSet:

@@ -3,7 +3,7 @@
 usage: python -m medsynth_lib.studies.segmentation ARM SEGMENTER K --generators "vae edm" [--profile demo]
        [--data phantom] [--seed 0]
 
-ARM is named as in `segmentation_plan`, with "_" for spaces: real, edm_only, real_+_edm, real10_+_3_edm, ...
+ARM is named as in `segmentation_plan`, with "_" for spaces: real, edm_only, real_+_edm, real9_+_3_edm, ...
 Each job writes runs/<profile>/<data>/seed<seed>/arms/<SEGMENTER>/<ARM>/<K>/metrics.json, as a whole, at its end.
 """
 
@@ -30,7 +30,7 @@ from ..experiment.finished import mark_done
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
-from . import segmentation_plan
+from . import own_generators, segmentation_plan
 from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
 from .jobs import code, read
 from .segmentation_plan import Arm, Job, folder_name
@@ -69,22 +69,23 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
     """The arm's trainings, one or (bridged) two: the training slices, and those by which weights are selected.
 
     As in Akbar et al., synthetic slices select the weights where training uses no real ones; otherwise the holdout
-    does, real subjects that trained no generator. `seed` chooses the subjects where `arm.real` is less than 1;
+    does, real subjects that trained no generator; it is not larger than the real slices of the arm, because who has few
+    labels for training has no more for validation. `seed` chooses the subjects where `arm.subjects` is a number;
     `validation` is the largest number of slices for selection (0 = all).
     """
 
-    def some(slices: SliceSet) -> SliceSet:
+    def some(slices: SliceSet, most: int) -> SliceSet:
         n = len(slices)
-        return slices.select(np.linspace(0, n - 1, min(validation or n, n)).astype(int))
+        return slices.select(np.linspace(0, n - 1, min(validation or n, n, most)).astype(int))
 
     out = []
     drawn = pooled([sets.synthetic[name] for name in arm.synthetic]) if arm.synthetic else None
-    if arm.bridged or not arm.real:
-        out.append((drawn, some(pooled([sets.synthetic_validation[name] for name in arm.synthetic]))))
-    if arm.real:
-        real = some_subjects(sets.real, arm.real, seed) if arm.real < 1 else sets.real
+    if arm.bridged or arm.subjects == 0:
+        out.append((drawn, some(pooled([sets.synthetic_validation[name] for name in arm.synthetic]), len(drawn))))
+    if arm.subjects != 0:
+        real = some_subjects(sets.real, arm.subjects, seed)
         mixed = real if drawn is None or arm.bridged else both(real, drawn, arm.amount)
-        out.append((mixed, some(sets.real_validation)))
+        out.append((mixed, some(sets.real_validation, len(real))))
     return out
 
 
@@ -139,7 +140,7 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
             raise ValueError(f"unknown arm {job.arm!r}; known in this run: {', '.join(names)}.")
         job = replace(job, arm=names[folder_name(job.arm)])
         arm = known[job.arm]
-        trained = report.trained_generators(run, arm.synthetic) if arm.synthetic else {}
+        trained = sources(run, arm, job.k)
         asked = request(job, arm, sizes, run.data_hashes(), trained)
         if read(run.folder, asked):
             print(f"{job.path} is there already, made from the same slices by the same code")
@@ -174,13 +175,27 @@ def measured_before(folder: Path, asked: dict) -> dict | None:
     return found | {name: np.array(found[name], dtype=float) for name in PER_SUBJECT}
 
 
+def sources(run: Run, arm: Arm, k: int, shared: dict[str, dict] | None = None) -> dict[str, dict]:
+    """The generators of an arm, {name: its metrics with "folder"}: those of the run, and `own_generators`.
+
+    `shared` are those of the run, where they were read already. Raises ReportError when one was not trained yet.
+    """
+    own = own_generators.of(run, k)
+    found = {name: own_generators.found(run, own[name]) for name in arm.synthetic if name in own}
+    others = tuple(name for name in arm.synthetic if name not in own)
+    return found | (report.trained_generators(run, others) if others and shared is None else shared or {})
+
+
 def results(run: Run, segmenters: tuple[str, ...] = ()) -> dict[Job, dict]:
     """The results of all jobs in the run's plan; those that are missing or stale are trained now, side by side."""
     generators, sizes, data = report.trained_generators(run), run.settings.segmentation, run.data_hashes()
     known, planned = segmentation_plan.arms(sizes, generators), segmentation_plan.jobs(sizes, generators, segmenters)
+    own_generators.results(run, generators)  # first, because arms learn from their samples
 
     def find(job: Job) -> dict | None:
-        return measured_before(run.root / job.path, request(job, known[job.arm], sizes, data, generators))
+        arm = known[job.arm]
+        asked = request(job, arm, sizes, data, sources(run, arm, job.k, generators))
+        return measured_before(run.root / job.path, asked)
 
     where = (run.profile_source, run.data, run.seed, list(generators))
     return completed(planned, find, lambda job: partial(measure, job, *where))

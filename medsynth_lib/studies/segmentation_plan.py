@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from ..experiment.profiles import Profile, SegmentationSizes
 from ..models.registry import names
 
+# Methods that are trained on an arm's few subjects alone, and what their names in the plan begin with
+OWN = {"edm": "edm", "mask_diffusion": "masks"}
 SYNTHETIC_VALIDATION = 0.2  # of every generator's slices, never trained on (Akbar et al.: 20,000 of 100,000)
 CHANNELS = 4  # assumed before the data are opened: BraTS's, the most of all sources
 
@@ -16,12 +18,31 @@ CHANNELS = 4  # assumed before the data are opened: BraTS's, the most of all sou
 class Arm:
     """What one segmenter is trained on. All arms take equally many steps, except for `effort`."""
 
-    real: float = 1.0  # share of the real training subjects; 0 = none
-    synthetic: tuple[str, ...] = ()  # generators, in equal parts
+    subjects: int | None = None  # real training subjects at most, a random subset; None = all, 0 = none
+    synthetic: tuple[str, ...] = ()  # generators, in equal parts: the run's, or `own_generators`
     amount: int | None = None  # synthetic slices per real one, all shown equally often; None = all there are, 1 : 1
     augment: bool = True  # rotation, scaling, grey values
     bridged: bool = False  # half of the steps on the synthetic slices alone, then half on the real ones
     effort: int = 1  # times the steps of the other arms
+
+
+@dataclass(frozen=True)
+class OwnGenerator:
+    """A generator that is trained on the real subjects of an arm, and on nobody else.
+
+    method    "edm", image and mask jointly; or "mask_diffusion", which generates images for edited masks
+    subjects  at most; 0 = all
+    """
+
+    name: str
+    method: str
+    subjects: int
+    k: int  # repetition: that of the arm, so that both draw the same subjects
+
+    @property
+    def path(self) -> str:
+        """Its folder below that of the run."""
+        return f"own/{self.name}/{self.k}"
 
 
 @dataclass(frozen=True)
@@ -63,14 +84,14 @@ def main_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str, 
     found = {"real": Arm()}
     for name in compared(sizes, generators):
         found[f"{name} only"] = Arm(0, (name,))
-        found[f"real + {name}"] = Arm(1, (name,))
+        found[f"real + {name}"] = Arm(None, (name,))
     return found
 
 
 def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str, Arm]:
-    """Arms without augmentation ("plain"), and the study of one generator.
+    """Arms without augmentation ("plain"), and the study of one generator: how it is used, and with how many subjects.
 
-    "real10" is 10 % of the real subjects, "real10 + 3 edm" has three synthetic slices for each of their slices.
+    "real9" has 9 real subjects, "real9 + 3 edm" three synthetic slices for each of their slices.
     """
     generators = compared(sizes, generators)
     of_plain = main_arms(sizes, [name for name in generators if name in sizes.plain]) if sizes.plain else {}
@@ -78,23 +99,57 @@ def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str,
     if (one := sizes.studied) not in generators:
         return found
     found["real longer"] = Arm(effort=2)
-    found[f"{one} then real"] = Arm(1, (one,), bridged=True)
+    found[f"{one} then real"] = Arm(None, (one,), bridged=True)
     if len(generators) > 1:
         found["all only"] = Arm(0, tuple(sorted(generators)))
-        found["real + all"] = Arm(1, tuple(sorted(generators)))
-    for share in sizes.fractions:
-        found[few(share)] = Arm(share)
-        found[f"{few(share)} + {one}"] = Arm(share, (one,))
-    least = min(sizes.fractions)
-    found[f"{one} then {few(least)}"] = Arm(least, (one,), bridged=True)
-    for amount in sizes.amounts:
-        found[f"{few(least)} + {amount} {one}"] = Arm(least, (one,), amount)
+        found["real + all"] = Arm(None, tuple(sorted(generators)))
+    for n in sizes.subjects:
+        found[real(n)] = Arm(n)
+        if one in sizes.plain:
+            found[f"{real(n)} plain"] = Arm(n, augment=False)
+        found[f"{real(n)} + {one}"] = Arm(n, (one,))
+        found[f"{one} then {real(n)}"] = Arm(n, (one,), bridged=True)
+    for own in own_generators(sizes, generators):  # those of all repetitions have the same names
+        found[f"{own.name} only"] = Arm(0, (own.name,))
+        found[f"{real(own.subjects)} + {own.name}"] = Arm(own.subjects or None, (own.name,))
+    for n in sizes.amounts_at:
+        for amount in sizes.amounts:
+            found[f"{real(n)} + {amount} {one}"] = Arm(n, (one,), amount)
     return found
 
 
-def few(share: float) -> str:
-    """The name of a share of the real subjects: "real10" for 0.1."""
-    return f"real{share * 100:.0f}"
+def real(subjects: int) -> str:
+    """The name of the real slices of so many subjects: "real9"; "real" for 0, which means all."""
+    return f"real{subjects or ''}"
+
+
+def uses(sizes: SegmentationSizes, n: int) -> dict[str, str]:
+    """What n real subjects (0 = all) may be used with, in words, and the arm: the lines of 06's figure of gains.
+
+    Not every arm is planned at every n.
+    """
+    one, few, n_or_all = sizes.studied, real(n), n or ""
+    return {
+        "real, without augmentation": f"{few} plain",
+        "real": few,
+        f"real + {one} of all subjects": f"{few} + {one}",
+        f"{one} of all subjects, then real": f"{one} then {few}",
+        "real + EDM of the same subjects": f"{few} + edm{n_or_all}",
+        "real + masks first, of the same subjects": f"{few} + masks{n_or_all}",
+        "EDM of the same subjects alone": f"edm{n_or_all} only",
+        "masks first, of the same subjects, alone": f"masks{n_or_all} only",
+    }
+
+
+def own_generators(sizes: SegmentationSizes, generators: Iterable[str]) -> list[OwnGenerator]:
+    """The generators that are trained on few subjects alone, once per repetition: "edm9" and "masks9" for 9 of them.
+
+    On all subjects (0) only "masks", because the run's own EDM was trained on them.
+    """
+    if sizes.studied not in compared(sizes, generators):
+        return []
+    wanted = [(f"{OWN[method]}{n or ''}", method, n) for n in sizes.own for method in OWN if n or method != "edm"]
+    return [OwnGenerator(*what, k) for what in wanted for k in range(sizes.other_seeds)]
 
 
 def compared(sizes: SegmentationSizes, generators: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_iou
 
-from medsynth_lib.metrics.overlap import dice, dice_per_subject, false_alarms, iou
+from medsynth_lib.metrics.overlap import dice, dice_per_subject, false_alarms, iou, mean_over_labels
 
 
 def test_stacked_slices_agree_with_monai_in_3d():
@@ -42,6 +42,12 @@ def test_a_mean_over_slices_would_be_another_number():
 def test_shapes_must_fit():
     with pytest.raises(ValueError, match="do not fit together"):
         dice_per_subject(np.zeros((2, 4, 4)), np.zeros((3, 4, 4)), ["a", "a", "a"], 2)
+
+
+def test_the_mean_over_labels_is_that_of_the_labels_that_a_subject_has():
+    nan = np.nan
+    found = mean_over_labels(np.array([[0.2, 0.4], [0.0, nan], [nan, nan]]))
+    assert found[:2] == pytest.approx([0.3, 0.0]) and np.isnan(found[2])
 
 
 def test_subjects_without_the_label_are_counted_apart():

@@ -18,7 +18,15 @@ from medsynth_lib.studies import segmentation_plan as plan
 from medsynth_lib.studies.segmentation import Sets, stages
 from medsynth_lib.studies.segmentation_plan import Arm
 
-SIZES = SegmentationSizes(8, 4, (4, 8), 1e-2, 1, plain=("edm",), studied="edm", fractions=(0.25, 0.5), amounts=(1, 3))
+SIZES = SegmentationSizes(
+    *(8, 4, (4, 8), 1e-2, 1),
+    plain=("edm",),
+    studied="edm",
+    subjects=(2, 4),
+    own=(),
+    amounts=(1, 3),
+    amounts_at=(2,),
+)
 
 
 def discs(n: int, source: str, seed: int = 0, ground: float = -0.6) -> SliceSet:
@@ -66,11 +74,11 @@ def sources(slices: SliceSet) -> Counter:
     [
         (Arm(), [{"real": 16}], ["held"]),
         (Arm(0, ("edm",)), [{"edm": 16}], ["edm"]),
-        (Arm(1, ("edm",)), [{"real": 16, "edm": 16}], ["held"]),
-        (Arm(0.25, ("edm",)), [{"real": 16, "edm": 16}], ["held"]),
-        (Arm(0.25, ("edm",), amount=3), [{"real": 4, "edm": 12}], ["held"]),
-        (Arm(1, ("edm",), bridged=True), [{"edm": 16}, {"real": 16}], ["edm", "held"]),
-        (Arm(1, ("edm", "vae")), [{"real": 16, "edm": 8, "vae": 8}], ["held"]),
+        (Arm(None, ("edm",)), [{"real": 16, "edm": 16}], ["held"]),
+        (Arm(2, ("edm",)), [{"real": 16, "edm": 16}], ["held"]),
+        (Arm(2, ("edm",), amount=3), [{"real": 4, "edm": 12}], ["held"]),
+        (Arm(None, ("edm",), bridged=True), [{"edm": 16}, {"real": 16}], ["edm", "held"]),
+        (Arm(None, ("edm", "vae")), [{"real": 16, "edm": 8, "vae": 8}], ["held"]),
     ],
 )
 def test_what_an_arm_learns_from(sets, arm, learned_from, chosen_by):
@@ -82,13 +90,20 @@ def test_what_an_arm_learns_from(sets, arm, learned_from, chosen_by):
         assert set(training.subjects).isdisjoint(validation.subjects)
 
 
-def test_a_quarter_of_the_subjects_is_the_same_with_and_without_synthetic_slices_and_lies_in_a_half(sets):
+def test_few_subjects_are_the_same_with_and_without_synthetic_slices_and_are_among_more(sets):
     def subjects(arm, seed=0):
         return {s for s in stages(arm, sets, seed)[-1][0].subjects.tolist() if s.startswith("real")}
 
-    quarter = subjects(Arm(0.25))
-    assert len(quarter) == 2 and quarter == subjects(Arm(0.25, ("edm",))) < subjects(Arm(0.5))
-    assert any(subjects(Arm(0.25), seed) != quarter for seed in range(1, 5)), "other repetitions draw other subjects"
+    two = subjects(Arm(2))
+    assert len(two) == 2 and two == subjects(Arm(2, ("edm",))) < subjects(Arm(4))
+    assert subjects(Arm(100)) == subjects(Arm()), "where there are fewer subjects, all of them"
+    assert any(subjects(Arm(2), seed) != two for seed in range(1, 5)), "other repetitions draw other subjects"
+
+
+def test_few_labels_for_training_mean_few_for_validation(sets):
+    assert [len(validation) for _, validation in stages(Arm(2), sets, seed=0)] == [4]
+    assert [len(validation) for _, validation in stages(Arm(), sets, seed=0)] == [6]
+    assert [len(validation) for _, validation in stages(Arm(), sets, seed=0, validation=3)] == [3]
 
 
 def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both_are(sets, tmp_path, monkeypatch):
@@ -109,11 +124,11 @@ def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both
         assert seen.total() == SIZES.steps * SIZES.batch_size * arm.effort, name
         assert seen.total() == sum(stage["images"] for stage in found["stages"])
         shares[name] = seen["real"] / seen.total()
-    assert shares["real"] == shares["real longer"] == shares["real25"] == 1
+    assert shares["real"] == shares["real longer"] == shares["real2"] == 1
     assert shares["edm only"] == shares["all only"] == 0
-    for name in ("real + edm", "real + all", "real25 + edm", "edm then real"):
+    for name in ("real + edm", "real + all", "real2 + edm", "edm then real"):
         assert shares[name] == 0.5, name
-    assert shares["real25 + 3 edm"] == 0.25
+    assert shares["real2 + 3 edm"] == 0.25
 
 
 def test_augmentation_is_left_out_of_plain_arms_only(sets, tmp_path, monkeypatch):

@@ -1,9 +1,21 @@
 """The plan of the comparison: which arms, how often, and what adding a generator adds."""
 
+from dataclasses import replace
+
 import pytest
 
 from medsynth_lib.experiment.profiles import PROFILES, SegmentationSizes
-from medsynth_lib.studies.segmentation_plan import Arm, Job, arms, check, held_bytes, jobs, slice_bytes
+from medsynth_lib.studies.segmentation_plan import (
+    Arm,
+    Job,
+    arms,
+    check,
+    held_bytes,
+    jobs,
+    own_generators,
+    slice_bytes,
+    uses,
+)
 
 SIZES = SegmentationSizes(10, 4, (8, 16), 1e-2, 2)
 
@@ -12,9 +24,9 @@ def test_each_generator_stands_alone_and_with_real():
     assert arms(SIZES, ["vae", "edm"]) == {
         "real": Arm(),
         "vae only": Arm(0, ("vae",)),
-        "real + vae": Arm(1, ("vae",)),
+        "real + vae": Arm(None, ("vae",)),
         "edm only": Arm(0, ("edm",)),
-        "real + edm": Arm(1, ("edm",)),
+        "real + edm": Arm(None, ("edm",)),
     }
 
 
@@ -35,12 +47,32 @@ def test_the_paper_is_planned_whole():
 
 def test_the_study_of_one_generator():
     known = arms(PROFILES["demo"].segmentation, ["vae", "edm"])
-    assert known["real10 + 3 edm"] == Arm(0.1, ("edm",), amount=3)
-    assert known["edm then real"].bridged and known["edm then real10"].real == 0.1
+    assert known["real9 + 3 edm"] == Arm(9, ("edm",), amount=3)
+    assert known["edm then real"].bridged and known["edm then real9"].subjects == 9
     assert known["real longer"].effort == 2
     assert known["real + all"].synthetic == ("edm", "vae")
     assert not known["edm only plain"].augment and "vae only plain" not in known
-    assert [name for name in known if name.startswith("real25")] == ["real25", "real25 + edm"]
+    assert [name for name in known if name.startswith("real45")] == ["real45", "real45 plain", "real45 + edm"]
+
+
+def test_generators_on_few_subjects_are_trained_once_per_repetition_and_have_arms():
+    sizes = replace(PROFILES["demo"].segmentation, own=(9, 0), other_seeds=2)
+    planned = own_generators(sizes, ["vae", "edm"])
+    assert [(own.name, own.subjects) for own in planned if own.k == 0] == [("edm9", 9), ("masks9", 9), ("masks", 0)]
+    assert {own.k for own in planned} == {0, 1} and planned[0].path == "own/edm9/0"
+    known = arms(sizes, ["vae", "edm"])
+    assert known["edm9 only"] == Arm(0, ("edm9",)) and known["real9 + masks9"] == Arm(9, ("masks9",))
+    assert known["masks only"] == Arm(0, ("masks",)) and known["real + masks"] == Arm(None, ("masks",))
+    assert own_generators(sizes, ["vae"]) == []
+
+
+def test_uses_are_arms_of_the_plan_at_every_number_of_subjects():
+    sizes = replace(PROFILES["demo"].segmentation, subjects=(3, 9), own=(3, 9, 0))
+    known = arms(sizes, ["edm"])
+    for n in (3, 9):
+        assert all(arm in known for arm in uses(sizes, n).values())
+        assert {known[arm].subjects for arm in uses(sizes, n).values()} == {0, n}
+    assert all(arm in known for arm in uses(sizes, 0).values())
 
 
 def test_without_the_studied_generator_nothing_is_studied():
@@ -51,7 +83,7 @@ def test_every_folder_is_another():
     for profile in PROFILES.values():
         planned = jobs(profile.segmentation, ["vae", "latent_diffusion", "edm"])
         assert len({job.path for job in planned}) == len(planned)
-    assert Job("unet", "real10 + 3 edm", 1).path == "arms/unet/real10_+_3_edm/1"
+    assert Job("unet", "real9 + 3 edm", 1).path == "arms/unet/real9_+_3_edm/1"
 
 
 def test_segmenters_are_checked_by_name_and_size():

@@ -91,8 +91,11 @@ def with_uptake(tissue: Tissue, uptake: float) -> Tissue:
 
 
 def vary(tissue: Tissue, rng: np.random.Generator, share: float) -> Tissue:
-    """The same tissue in another subject: each parameter is multiplied by 1 + N(0, share^2), at least by 0.5."""
-    f1, f2, f3 = np.maximum(1 + share * rng.standard_normal(3), 0.5)
+    """The same tissue in another subject: T1 and T2 are multiplied by 1 + N(0, share^2), at least by 0.5.
+
+    The proton density varies half as much: it is the amount of water, which differs less than relaxation does.
+    """
+    f1, f2, f3 = np.maximum(1 + np.array([share, share, share / 2]) * rng.standard_normal(3), 0.5)
     return replace(tissue, t1=tissue.t1 * f1, t2=tissue.t2 * f2, pd=tissue.pd * f3, t1_contrast=tissue.t1_contrast * f1)
 
 

@@ -17,11 +17,15 @@ Problem = tuple[str, object, str]  # "section.key", its value, what to do
 
 MAY_BE_ZERO = {
     *("data.subjects", "data.slices_per_subject", "memorization.subjects", "translation.few_subjects"),  # 0 = all
-    *("segmentation.validation_slices", "vae.beta", "latent.beta", "stylegan.gamma", "stylegan.stylegan3_margin"),
+    *("segmentation.validation_slices", "segmentation.own"),  # 0 = all
+    *("vae.beta", "latent.beta", "stylegan.gamma", "stylegan.stylegan3_margin"),
     *("translation.cycle_weight", "translation.identity_weight"),
 }
 ANY_SIGN = {"diffusion.p_mean", "spatial.p_mean", "memorization.p_mean"}
-MAY_BE_EMPTY = {"segmentation.compared", "segmentation.plain"}
+MAY_BE_EMPTY = {
+    *("segmentation.compared", "segmentation.plain"),
+    *("segmentation.subjects", "segmentation.own", "segmentation.amounts_at"),
+}
 
 GROUPS = 8  # of every group norm: channels are a multiple of it
 HEAD = 32  # channels of an attention head
@@ -205,7 +209,9 @@ def of_others(profile: Profile) -> Iterator[Problem]:
         yield "segmentation.swin_width", sizes.swin_width, "take a multiple of 12"
     if "swin" in sizes.segmenters and size < 64:
         yield "segmentation.segmenters", sizes.segmenters, f"swin needs an image_size from 64 on, not {size}"
-    if not all(share < 1 for share in sizes.fractions):
-        yield "segmentation.fractions", sizes.fractions, "take shares below 1"
+    if sizes.own and sizes.studied and not set(sizes.own) <= {*sizes.subjects, 0}:
+        yield "segmentation.own", sizes.own, "take numbers that are in subjects, or 0 for all"
+    if not set(sizes.amounts_at) <= set(sizes.subjects):
+        yield "segmentation.amounts_at", sizes.amounts_at, "take numbers that are in subjects"
     if round(rare.head_images / rare.imbalance_ratio) < 1 or rare.imbalance_ratio < 1:
         yield "rare.imbalance_ratio", rare.imbalance_ratio, f"take a number from 1 to head_images, {rare.head_images}"

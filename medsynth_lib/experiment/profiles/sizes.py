@@ -214,8 +214,11 @@ class SegmentationSizes:
     compared: tuple[str, ...] = ()  # generators that get arms; empty = all that the run trains
     plain: tuple[str, ...] = ()  # those of them whose main arms are trained without augmentation, too
     studied: str = ""  # the one that is mixed with few real subjects, in several amounts, bridged, pooled; "" = none
-    fractions: tuple[float, ...] = (0.1, 0.25, 0.5)  # of the real subjects, without and with synthetic slices
-    amounts: tuple[int, ...] = (1, 3, 10)  # synthetic slices per real one, at the smallest of these fractions
+    subjects: tuple[int, ...] = (3, 9, 45)  # numbers of real subjects, without and with its synthetic slices
+    own: tuple[int, ...] = (9,)  # numbers of subjects on which generators are trained, too; 0 = all
+    own_images: int = 16_000  # images seen in each of these trainings
+    amounts: tuple[int, ...] = (1, 3, 10)  # synthetic slices per real one
+    amounts_at: tuple[int, ...] = (9,)  # numbers of real subjects at which these amounts are compared
 
 
 @dataclass(frozen=True)

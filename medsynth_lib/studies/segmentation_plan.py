@@ -134,9 +134,9 @@ def uses(sizes: SegmentationSizes, n: int) -> dict[str, str]:
         "real": few,
         f"real + {one} of all subjects": f"{few} + {one}",
         f"{one} of all subjects, then real": f"{one} then {few}",
-        "real + EDM of the same subjects": f"{few} + edm{n_or_all}",
+        f"real + {one} of the same subjects": f"{few} + edm{n_or_all}",
         "real + masks first, of the same subjects": f"{few} + masks{n_or_all}",
-        "EDM of the same subjects alone": f"edm{n_or_all} only",
+        f"{one} of the same subjects alone": f"edm{n_or_all} only",
         "masks first, of the same subjects, alone": f"masks{n_or_all} only",
     }
 

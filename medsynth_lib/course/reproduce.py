@@ -22,6 +22,9 @@ from ..studies import memorization_plan, segmentation_plan
 from . import scheduler
 from .notebooks import CORE, MEMORIZATION, SEGMENTATION, select, trained_by
 
+# The folders of the trainings that are jobs of their own, by notebook
+TRAININGS = {SEGMENTATION: ("own/*/*", "arms/*/*/*"), MEMORIZATION: ("memorization/*/*",)}
+
 
 def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
     """What runs and for how long, as far as measured, as text; `trainings`: separate jobs by notebook."""
@@ -46,9 +49,8 @@ def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
 
 def forget_changed(folder: Path) -> None:
     """Remove `done.json` of jobs whose result, samples or weights changed since it was written: they run again."""
-    for note in [
-        note for job in ("*", "arms/*/*/*", "memorization/*/*") for note in sorted(folder.glob(f"{job}/{DONE}"))
-    ]:
+    jobs = ("*", *(where for trainings in TRAININGS.values() for where in trainings))
+    for note in [note for job in jobs for note in sorted(folder.glob(f"{job}/{DONE}"))]:
         if not is_done(note.parent):
             print(f"{note.parent.relative_to(folder)} changed since it was finished, and runs again")
             note.unlink()
@@ -57,8 +59,8 @@ def forget_changed(folder: Path) -> None:
 def tell_failure(folder: Path, names: list[str]) -> None:
     """Print which notebooks or trainings failed, with the last line and the path of their logs."""
     logs = [folder / name / "log.txt" for name in names]
-    for name, trainings in ((SEGMENTATION, "arms/*/*/*/log.txt"), (MEMORIZATION, "memorization/*/*/log.txt")):
-        logs += sorted(folder.glob(trainings)) if name in names else []
+    for name, trainings in TRAININGS.items():
+        logs += [log for where in trainings for log in sorted(folder.glob(f"{where}/log.txt"))] if name in names else []
     for log in logs:
         if log.is_file() and not log.with_name(DONE).is_file():
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
@@ -106,7 +108,10 @@ def carry_out(asked: argparse.Namespace, settings: Profile, names: list[str], fo
     """Let Snakemake run (in a dry run: list) what is missing of these notebooks; returns the exit code."""
     generators = [made for name in names for made in trained_by(name, settings)]
     segmenters = asked.segmenters.split()
-    jobs = segmentation_plan.jobs(settings.segmentation, generators, segmenters) if SEGMENTATION in names else []
+    jobs, own = [], []
+    if SEGMENTATION in names:
+        jobs = segmentation_plan.jobs(settings.segmentation, generators, segmenters)
+        own = segmentation_plan.own_generators(settings.segmentation, generators)
     wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
     write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
     forget_changed(folder)
@@ -118,7 +123,7 @@ def carry_out(asked: argparse.Namespace, settings: Profile, names: list[str], fo
         return scheduler.run(folder, asked.cores, "--dry-run", quiet="rules")
     print(f"{asked.profile} / {asked.data} / seed {asked.seed} on {asked.cores} core(s), in {folder}")
     cases = len(memorization_plan.cases(settings.memorization)) if MEMORIZATION in names else 0
-    print(plan(names, asked.profile, {SEGMENTATION: len(jobs), MEMORIZATION: cases}), flush=True)
+    print(plan(names, asked.profile, {SEGMENTATION: len(jobs) + len(own), MEMORIZATION: cases}), flush=True)
     if any((folder / ".snakemake" / "locks").glob("*")):  # left by a killed run; our own lock says that it is over
         scheduler.run(folder, asked.cores, "--unlock")
     started = time.monotonic()

@@ -23,7 +23,7 @@ def samples(value):
 @pytest.fixture
 def folder(tmp_path):
     """Three jobs that are done: a notebook with a generator, one with a generator in a folder below, an arm."""
-    for job in ("05_ddpm", "05_ddpm/latent_diffusion", "06_segmentation", "arms/unet/real/0"):
+    for job in ("05_ddpm", "05_ddpm/latent_diffusion", "06_segmentation", "arms/unet/real/0", "own/edm9/0"):
         (tmp_path / job).mkdir(parents=True, exist_ok=True)
         if "05" in job:
             samples(0.5).save(tmp_path / job / "samples")
@@ -40,7 +40,7 @@ def done(folder):
     return {str(note.parent.relative_to(folder)) for note in folder.rglob("done.json")}
 
 
-ALL = {"05_ddpm", "06_segmentation", "arms/unet/real/0"}
+ALL = {"05_ddpm", "06_segmentation", "arms/unet/real/0", "own/edm9/0"}
 
 
 def test_what_is_as_it_was_stays_done(folder, capsys):
@@ -58,6 +58,7 @@ def test_what_is_as_it_was_stays_done(folder, capsys):
         (lambda f: (f / "06_segmentation" / "metrics.json").write_text("{}"), "06_segmentation"),
         (lambda f: (f / "arms" / "unet" / "real" / "0" / "metrics.json").unlink(), "arms/unet/real/0"),
         (lambda f: (f / "arms" / "unet" / "real" / "0" / "done.json").write_text("{"), "arms/unet/real/0"),
+        (lambda f: (f / "own" / "edm9" / "0" / "metrics.json").unlink(), "own/edm9/0"),
     ],
 )
 def test_what_changed_since_runs_again(folder, change, job, capsys):

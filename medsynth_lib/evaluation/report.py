@@ -21,6 +21,8 @@ COLUMNS = (
     ("Dice synthetic", "dice_synthetic", "interval"),
     ("Dice both", "dice_both", "interval"),
     ("ratio synthetic/real", "dice_ratio", "interval"),
+    ("ratio, mean over labels", "dice_ratio_of_labels", "interval"),
+    ("labels fit images / real", "labels_fit_ratio", "{:.2f}"),
     ("distance / floor: wavelets", "times_floor_wavelets", "{:.1f}"),
     ("distance / floor: radiomics", "times_floor_radiomics", "{:.1f}"),
     ("distance / floor: encoder", "times_floor_encoder", "{:.1f}"),
@@ -30,6 +32,7 @@ COLUMNS = (
     ("expected %", "copies_expected_percent", "{:.1f}"),
     ("membership AUC", "membership_auc", "interval"),
 )
+DICE = ("dice_real", "dice_synthetic", "dice_both", "dice_ratio", "dice_ratio_of_labels")  # of notebook 06
 
 
 class ReportError(RuntimeError):
@@ -97,8 +100,8 @@ def generator_record(metrics: dict, dice: dict | None, evaluation: dict, attacks
     """The record of one generator in report.json.
 
     metrics     its metrics.json
-    dice        Dice scores with intervals, by "dice_real", "dice_synthetic", "dice_both", "dice_ratio"; None without
-                masks
+    dice        Dice scores with intervals, by the names in DICE, and "labels_fit_ratio": how well a segmenter of real
+                slices finds the generated labels, relative to held-out real ones; None without masks
     evaluation  result of `Evaluator.report`
     attacks     {name: result of `membership.attack`}
     controls    tests of the copy audit: "planted_copies_found_percent", "negative_control_percent"
@@ -119,7 +122,8 @@ def generator_record(metrics: dict, dice: dict | None, evaluation: dict, attacks
         "samples_hash": metrics.get("describes", {}).get("samples_hash"),
         "train_device": f"{training['device']}, {training['threads']} thread(s)",
         "sample_images_per_second": metrics["sampling"]["sample_images_per_second"],
-        **{name: dice.get(name) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},
+        **{name: dice.get(name) for name in DICE},
+        "labels_fit_ratio": dice.get("labels_fit_ratio"),
         "distances": distances,
         **{f"times_floor_{name}": d["distance"] / d["distance_floor"] for name, d in distances.items()},
         **{key: distances["radiomics"][key] for key in ("distance", "distance_floor")},

@@ -45,6 +45,14 @@ def dice_per_subject(
     return ids, per_label, whole
 
 
+def pooled_dice(predicted: ArrayLike, truth: ArrayLike, n_labels: int) -> np.ndarray:
+    """Dice per label [n_labels - 1] of all slices [N, H, W] as if they were one volume; NaN for a label without truth.
+
+    For synthetic slices, which are of no subject. Raises ValueError as `dice_per_subject`.
+    """
+    return dice_per_subject(predicted, truth, np.zeros(len(truth), np.uint8), n_labels)[1][0]
+
+
 def mean_over_labels(per_label: np.ndarray) -> np.ndarray:
     """Per subject the mean [S] over the labels that it has (not NaN in `per_label` [S, K]); NaN without any."""
     there = np.isfinite(per_label)

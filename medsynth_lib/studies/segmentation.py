@@ -30,6 +30,8 @@ from ..experiment.finished import mark_done
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
+from ..models.registry import load
+from ..models.segmentation.segmenter import Segmenter
 from . import own_generators, segmentation_plan
 from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
 from .jobs import code, read
@@ -205,6 +207,13 @@ def predictions(result: dict) -> np.ndarray:
     """Label maps uint8 [N, H, W] of the test slices, predicted by one job (an entry of `results`)."""
     with np.load(result["folder"] / "predictions.npz", allow_pickle=False) as stored:
         return stored["labels"]
+
+
+def segmenter(result: dict) -> Segmenter:
+    """The trained network of one job (an entry of `results`), in evaluation mode."""
+    stage = result["folder"] / f"stage{len(result['training']) - 1}"
+    (weights,) = [stage, *stage.glob("from-*")][-1:]
+    return load(weights, "segmenter")
 
 
 def main(arguments: list[str] | None = None) -> int:

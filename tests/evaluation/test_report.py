@@ -29,7 +29,7 @@ METRICS = {
     "sampling": {"samples": 5, "sample_images_per_second": 321.0},
     "masks": {},
 }
-DICE = {name: interval(0.8) for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")}
+DICE = {name: interval(0.8) for name in report.DICE} | {"labels_fit_ratio": 0.9}
 AUDIT = {"percent": 1.5, "ci95": [0.4, 3.1]}
 EVALUATION = {
     "distances": {space: {"distance": 4.0, "distance_floor": 2.0} for space in ("wavelets", "radiomics", "encoder")},

@@ -178,7 +178,7 @@ REFUSED = {
     "[translation]\npatch = 8": "patch is 8; take 1, 2 or 4",
     "[translation]\ndiscriminator_layers = 5": "discriminator_layers is 5; take fewer at image_size 64",
     "[diffusion]\npatch = 3": r"\[diffusion\] patch is 3; take a divisor of image_size, 64",
-    "[diffusion]\nwidths = [8, 8, 8, 8, 8, 8, 8]\n[spatial]\ntile = 64": "take at most 6 levels, because images have 32",
+    "[diffusion]\nwidths = [8, 8, 8, 8, 8, 8, 8]\n[spatial]\ntile = 64": "take at most 6 levels, because",
     "[diffusion]\nwidths = [60]": "take multiples of 8",
     "[diffusion]\nattention = true\nwidths = [16]": "take at least 32 at the lowest level for attention",
     "[latent]\nwidth = 4": r"\[latent\] width is 4; take at least 8",

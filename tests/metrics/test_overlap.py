@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_iou
 
-from medsynth_lib.metrics.overlap import dice, dice_per_subject, false_alarms, iou, mean_over_labels
+from medsynth_lib.metrics.overlap import dice, dice_per_subject, false_alarms, iou, mean_over_labels, pooled_dice
 
 
 def test_stacked_slices_agree_with_monai_in_3d():
@@ -42,6 +42,13 @@ def test_a_mean_over_slices_would_be_another_number():
 def test_shapes_must_fit():
     with pytest.raises(ValueError, match="do not fit together"):
         dice_per_subject(np.zeros((2, 4, 4)), np.zeros((3, 4, 4)), ["a", "a", "a"], 2)
+
+
+def test_pooled_dice_is_that_of_all_slices_as_one_volume():
+    truth, predicted = np.zeros((2, 3, 4, 4), np.uint8)
+    truth[0, 0], predicted[0, 0, :2], predicted[2, 0, :2] = 1, 1, 1
+    found = pooled_dice(predicted, truth, 3)
+    assert found[0] == pytest.approx(2 * 2 / (4 + 4)) and np.isnan(found[1])
 
 
 def test_the_mean_over_labels_is_that_of_the_labels_that_a_subject_has():

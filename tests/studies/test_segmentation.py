@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medsynth_lib.core import parallel as workers
 from medsynth_lib.data import joint
@@ -190,6 +191,8 @@ def test_jobs_are_made_once_and_again_when_their_samples_change(run, capsys):
         assert result["whole"].shape == result["hd95_mm"].shape == (n,) and result["per_label"].shape == (n, 1)
         assert comparison.predictions(result).shape == run.part("test").labels.shape
         assert {"run", "request", "training", "subjects", "tolerance_mm"} <= result.keys()
+        again = comparison.segmenter(result).predict(torch.from_numpy(np.array(run.part("test").images)))
+        assert np.array_equal(again, comparison.predictions(result))
         assert result["folder"] == run.root / job.path
     again = comparison.results(run)
     assert "missing" not in capsys.readouterr().out

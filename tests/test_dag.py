@@ -16,7 +16,7 @@ from medsynth_lib.course.notebooks import CORE
 from medsynth_lib.evaluation import report
 from medsynth_lib.experiment.profiles import PROFILES
 from medsynth_lib.models.registry import METHODS
-from medsynth_lib.studies.segmentation_plan import folder_name, held_bytes, jobs
+from medsynth_lib.studies.segmentation_plan import folder_name, held_bytes, jobs, own_generators
 
 SMOKE = PROFILES["smoke"].segmentation
 GENERATORS_OF_06 = SMOKE.compared
@@ -89,6 +89,9 @@ def test_killed_twice_and_called_again_it_ends_with_a_report(house):
     assert missing and all(f"[{folder_name(job.arm)} {job.k}] " in done.stdout for job in missing)
     assert "are missing and will be run now" not in done.stdout
     assert len(list(folder.glob("arms/*/*/*/metrics.json"))) == len(planned)
+    own = own_generators(SMOKE, GENERATORS_OF_06)
+    assert own and all((folder / one.path / "log.txt").is_file() for one in own), "made by jobs of their own"
+    assert all((folder / one.path / "done.json").is_file() for one in own)
     assert "ratio synthetic/real" in done.stdout and str(folder / "report.html") in done.stdout
 
     written = json.loads((folder / "report.json").read_text())

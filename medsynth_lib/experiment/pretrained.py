@@ -1,7 +1,7 @@
 """Committed reference weights: the same code, mostly trained for longer; shown beside a run, never part of its results.
 
-To make them again: `make reproduce PROFILE=reference NOTEBOOKS="00 01 02"`, then
-`python -m medsynth_lib.experiment.pretrained runs/reference/phantom/seed0`.
+To make them again: `make reproduce PROFILE=reference DATA=phantom-uniform NOTEBOOKS="00 01 02"`, then
+`python -m medsynth_lib.experiment.pretrained runs/reference/phantom-uniform/seed0`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Uncertainty: bootstrap over subjects, paired tests with Holm's correction, binomial intervals.
 
 The unit is the subject: slices of one subject are not independent, so combine them into one value first. NaN means "no
-value for this subject" (both masks empty): such subjects are left out and counted, never taken as 0.
+value for this subject" (no true mask): such subjects are left out and counted, never taken as 0.
 
 The bootstrap is not scipy.stats.bootstrap, because it counts NaN subjects and resamples without a denominator.
 """

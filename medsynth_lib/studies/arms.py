@@ -16,7 +16,7 @@ from ..data.augment import augment
 from ..data.joint import tensors_of
 from ..data.slices import DataError, SliceSet, concatenate
 from ..experiment.profiles import SegmentationSizes
-from ..metrics.overlap import dice_per_subject, false_alarms
+from ..metrics.overlap import dice_per_subject, false_alarms, pooled_dice
 from ..models.registry import method_class
 from ..models.segmentation.segmenter import Segmenter
 from . import segmentation_plan
@@ -44,7 +44,7 @@ def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> Slic
 
 
 def some_subjects(slices: SliceSet, n: int | None, seed: int) -> SliceSet:
-    """The slices of at most n random subjects (None or 0: all); with one seed, few are a subset of more."""
+    """The slices of at most n random subjects (None: all); with one seed, few are a subset of more."""
     names = np.array(sorted(set(slices.subjects.tolist())))
     order = np.random.default_rng(seed).permutation(len(names))
     return slices.of_subjects(names[order[:n]]) if n else slices
@@ -65,12 +65,15 @@ def new_segmenter(name: str, channels: int, n_labels: int, sizes: SegmentationSi
 
 
 def validation_dice(validation: SliceSet) -> Callable[[Segmenter], dict[str, float]]:
-    """A `monitor` for `fit`: 1 - mean Dice over subjects and labels of the validation slices (smaller is better)."""
+    """A `monitor` for `fit`: 1 - mean over labels of the Dice of all validation slices pooled (smaller is better).
+
+    Pooled, so that what is drawn in slices without a label counts, too: synthetic slices are of no subject.
+    """
     images = torch.from_numpy(np.array(validation.images))
 
     def evaluate(segmenter: Segmenter) -> dict[str, float]:
         found = segmenter.predict(images).numpy()
-        _, per_label, _ = dice_per_subject(found, validation.labels, validation.subjects, len(validation.label_names))
+        per_label = pooled_dice(found, validation.labels, len(validation.label_names))
         return {"distance": 1 - float(np.nanmean(per_label)) if np.isfinite(per_label).any() else 1.0}
 
     return evaluate
@@ -86,6 +89,11 @@ def keep_apart(test: SliceSet, training: SliceSet, validation: SliceSet | None =
                 f"{len(shared)} subject(s) are in the {name} set and in the test set (the first: {shared[0]}); split "
                 "by subject before anything is trained."
             )
+
+
+def fine_tuned(folder: Path, start: Path) -> Path:
+    """The folder below `folder` of a training that began with the weights in `start`, which its key does not cover."""
+    return folder / f"from-{load_weights(start)[1]['key']}"
 
 
 def fitted(
@@ -109,9 +117,8 @@ def fitted(
     torch.manual_seed(seed)
     net = new_segmenter(segmenter, len(training.channels), len(training.label_names), sizes)
     if start:
-        weights, config = load_weights(start)
-        net.load(weights)
-        folder = folder / f"from-{config['key']}"  # the key of a training does not cover its first weights
+        net.load(load_weights(start)[0])
+        folder = fine_tuned(folder, start)
     record = fit(
         net,
         tensors_of(training),

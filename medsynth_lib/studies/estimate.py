@@ -14,7 +14,7 @@ from ..core.trainer import fit
 from ..data.joint import Shape
 from ..experiment.profiles import Profile, SegmentationSizes
 from .arms import new_segmenter
-from .segmentation_plan import CHANNELS, Job, arms, held_bytes, slice_bytes
+from .segmentation_plan import CHANNELS, Job, arms, held_bytes, own_generators, slice_bytes
 
 SECONDS = 3.0  # of training that are timed
 CPU_PIXELS = 2**17  # in a batch at most, on a CPU: large batches gain nothing there, and may not fit
@@ -58,6 +58,11 @@ def estimate(
             f"({device}), {duration(hours)} in all"
         )
     each = settings.synthetic * slice_bytes(settings, channels)  # bytes of one generator's samples
+    if own := own_generators(sizes, generators):
+        lines.append(
+            f"    own generators: {len(own)} trainings of {sizes.own_images:,} images each (not in these hours), "
+            f"{size(len(own) * each)} of samples"
+        )
     samples = len(generators) * each
     both = held_bytes(settings, channels)
     lines += [

@@ -5,7 +5,7 @@ usage: python -m medsynth_lib.studies.own_generators NAME K [--profile demo] [--
 NAME is named as in `segmentation_plan`; on 9 subjects: edm9 (image and mask jointly), masks9 (images for edited masks).
 Each job writes runs/<profile>/<data>/seed<seed>/own/<NAME>/<K>/samples and metrics.json, as a whole, at its end.
 
-Both are trained with random affine transforms: without, a diffusion model copies its five subjects (notebook 10).
+Both are trained with random affine transforms: without, a diffusion model copies them all (notebook 10).
 """
 
 from __future__ import annotations

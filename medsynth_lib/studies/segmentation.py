@@ -33,7 +33,7 @@ from ..metrics.surface import surface_per_subject
 from ..models.registry import load
 from ..models.segmentation.segmenter import Segmenter
 from . import own_generators, segmentation_plan
-from .arms import both, fitted, keep_apart, measured, pooled, some_subjects
+from .arms import both, fine_tuned, fitted, keep_apart, measured, pooled, some_subjects
 from .jobs import code, read
 from .segmentation_plan import Arm, Job, folder_name
 
@@ -71,23 +71,23 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
     """The arm's trainings, one or (bridged) two: the training slices, and those by which weights are selected.
 
     As in Akbar et al., synthetic slices select the weights where training uses no real ones; otherwise the holdout
-    does, real subjects that trained no generator; it is not larger than the real slices of the arm, because who has few
-    labels for training has no more for validation. `seed` chooses the subjects where `arm.subjects` is a number;
-    `validation` is the largest number of slices for selection (0 = all).
+    does, real subjects that trained no generator: no more of them than the arm has for training, because who has few
+    labels has no more for validation. `seed` chooses the subjects where `arm.subjects` is a number; `validation` is the
+    largest number of slices for selection (0 = all).
     """
 
-    def some(slices: SliceSet, most: int) -> SliceSet:
+    def some(slices: SliceSet) -> SliceSet:
         n = len(slices)
-        return slices.select(np.linspace(0, n - 1, min(validation or n, n, most)).astype(int))
+        return slices.select(np.linspace(0, n - 1, min(validation or n, n)).astype(int))
 
     out = []
     drawn = pooled([sets.synthetic[name] for name in arm.synthetic]) if arm.synthetic else None
     if arm.bridged or arm.subjects == 0:
-        out.append((drawn, some(pooled([sets.synthetic_validation[name] for name in arm.synthetic]), len(drawn))))
+        out.append((drawn, some(pooled([sets.synthetic_validation[name] for name in arm.synthetic]))))
     if arm.subjects != 0:
         real = some_subjects(sets.real, arm.subjects, seed)
         mixed = real if drawn is None or arm.bridged else both(real, drawn, arm.amount)
-        out.append((mixed, some(sets.real_validation, len(real))))
+        out.append((mixed, some(some_subjects(sets.real_validation, arm.subjects, seed))))
     return out
 
 
@@ -211,9 +211,9 @@ def predictions(result: dict) -> np.ndarray:
 
 def segmenter(result: dict) -> Segmenter:
     """The trained network of one job (an entry of `results`), in evaluation mode."""
-    stage = result["folder"] / f"stage{len(result['training']) - 1}"
-    (weights,) = [stage, *stage.glob("from-*")][-1:]
-    return load(weights, "segmenter")
+    last = len(result["training"]) - 1
+    first, stage = (result["folder"] / f"stage{k}" for k in (0, last))
+    return load(fine_tuned(stage, first) if last else stage, "segmenter")
 
 
 def main(arguments: list[str] | None = None) -> int:

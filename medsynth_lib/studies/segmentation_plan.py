@@ -31,12 +31,12 @@ class OwnGenerator:
     """A generator that is trained on the real subjects of an arm, and on nobody else.
 
     method    "edm", image and mask jointly; or "mask_diffusion", which generates images for edited masks
-    subjects  at most; 0 = all
+    subjects  at most; None = all
     """
 
     name: str
     method: str
-    subjects: int
+    subjects: int | None
     k: int  # repetition: that of the arm, so that both draw the same subjects
 
     @property
@@ -111,7 +111,7 @@ def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str,
         found[f"{one} then {real(n)}"] = Arm(n, (one,), bridged=True)
     for own in own_generators(sizes, generators):  # those of all repetitions have the same names
         found[f"{own.name} only"] = Arm(0, (own.name,))
-        found[f"{real(own.subjects)} + {own.name}"] = Arm(own.subjects or None, (own.name,))
+        found[f"{real(own.subjects or 0)} + {own.name}"] = Arm(own.subjects, (own.name,))
     for n in sizes.amounts_at:
         for amount in sizes.amounts:
             found[f"{real(n)} + {amount} {one}"] = Arm(n, (one,), amount)
@@ -124,21 +124,22 @@ def real(subjects: int) -> str:
 
 
 def uses(sizes: SegmentationSizes, n: int) -> dict[str, str]:
-    """What n real subjects (0 = all) may be used with, in words, and the arm: the lines of 06's figure of gains.
+    """How n real subjects (0 = all) may be used, in words, and the arm: the lines of 06's figure "when it pays".
 
     Not every arm is planned at every n.
     """
-    one, few, n_or_all = sizes.studied, real(n), n or ""
-    return {
+    one, few, masks = sizes.studied, real(n), f"masks{n or ''}"
+    found = {
         "real, without augmentation": f"{few} plain",
         "real": few,
         f"real + {one} of all subjects": f"{few} + {one}",
         f"{one} of all subjects, then real": f"{one} then {few}",
-        f"real + {one} of the same subjects": f"{few} + edm{n_or_all}",
-        "real + masks first, of the same subjects": f"{few} + masks{n_or_all}",
-        f"{one} of the same subjects alone": f"edm{n_or_all} only",
-        "masks first, of the same subjects, alone": f"masks{n_or_all} only",
+        "real + masks first, own generator": f"{few} + {masks}",
+        "masks first, own generator alone": f"{masks} only",
     }
+    if n:  # on all subjects there is no EDM of its own
+        found |= {"real + edm, own generator": f"{few} + edm{n}", "edm, own generator alone": f"edm{n} only"}
+    return found
 
 
 def own_generators(sizes: SegmentationSizes, generators: Iterable[str]) -> list[OwnGenerator]:
@@ -148,7 +149,9 @@ def own_generators(sizes: SegmentationSizes, generators: Iterable[str]) -> list[
     """
     if sizes.studied not in compared(sizes, generators):
         return []
-    wanted = [(f"{OWN[method]}{n or ''}", method, n) for n in sizes.own for method in OWN if n or method != "edm"]
+    wanted = [
+        (f"{OWN[method]}{n or ''}", method, n or None) for n in sizes.own for method in OWN if n or method != "edm"
+    ]
     return [OwnGenerator(*what, k) for what in wanted for k in range(sizes.other_seeds)]
 
 

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medsynth_lib.data.augment import augment, random_intensity_curve
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment.profiles import SegmentationSizes
+from medsynth_lib.studies import arms
 from medsynth_lib.studies.arms import both, train_arm
 
 SIZES = SegmentationSizes(steps=60, batch_size=8, widths=(8, 16), learning_rate=1e-2, seeds=1)
@@ -35,6 +37,33 @@ def test_an_easy_task_is_learnt_and_measured_per_subject(tmp_path):
     assert len(result["subjects"]) == 5 and result["whole"].shape == (5,) and result["per_label"].shape == (5, 1)
     assert result["whole"].mean() > 0.9
     assert result["record"]["images"] == 480
+
+
+def test_what_is_drawn_where_nothing_is_costs_a_checkpoint_its_rank_and_has_its_area_in_mm2():
+    slices = SliceSet(
+        images=np.zeros((2, 1, 8, 8), np.float32),
+        labels=np.stack([np.eye(8, dtype=np.uint8), np.zeros((8, 8), np.uint8)]),
+        subjects=["ill", "healthy"],
+        channels=("x",),
+        label_names=("background", "lesion"),
+        spacing=(2.0, 3.0),
+        source="made",
+    )
+
+    class Answers:
+        def __init__(self, extra):
+            self.maps = torch.from_numpy(np.array(slices.labels))
+            self.maps[1, 0, :extra] = 1
+
+        def predict(self, images):
+            return self.maps
+
+    right, eager = (arms.validation_dice(slices)(Answers(extra))["distance"] for extra in (0, 4))
+    assert right == 0 and eager == pytest.approx(1 - 2 * 8 / (8 + 12))
+    found = arms.measured(Answers(4), slices)
+    assert dict(zip(found["subjects"], found["whole"], strict=True))["ill"] == 1
+    false = dict(zip(found["subjects"], found["false_mm2"], strict=True))
+    assert false["healthy"].tolist() == [24.0, 24.0] and np.isnan(false["ill"]).all()
 
 
 def test_both_repeats_the_smaller_set():

@@ -50,7 +50,7 @@ def test_both_kinds_see_their_arms_subjects_and_nobody_else(run, monkeypatch, ca
     for own, metrics in found.items():
         real = some_subjects(train, own.subjects, run.seed_of(f"arm{own.k}"))
         arm = segmentation.stages(
-            segmentation_plan.Arm(own.subjects or None),
+            segmentation_plan.Arm(own.subjects),
             segmentation.Sets(train, run.part("holdout"), {}, {}),
             run.seed_of(f"arm{own.k}"),
         )

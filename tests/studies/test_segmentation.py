@@ -102,9 +102,12 @@ def test_few_subjects_are_the_same_with_and_without_synthetic_slices_and_are_amo
 
 
 def test_few_labels_for_training_mean_few_for_validation(sets):
-    assert [len(validation) for _, validation in stages(Arm(2), sets, seed=0)] == [4]
-    assert [len(validation) for _, validation in stages(Arm(), sets, seed=0)] == [6]
-    assert [len(validation) for _, validation in stages(Arm(), sets, seed=0, validation=3)] == [3]
+    def validation(arm, **most):
+        return [found for _, found in stages(arm, sets, seed=0, **most)][0]
+
+    assert len(validation(Arm(2)).unique_subjects()) == 2 and len(validation(Arm(2))) == 4
+    assert len(validation(Arm()).unique_subjects()) == 3 and len(validation(Arm(100))) == 6
+    assert len(validation(Arm(), validation=3)) == 3
 
 
 def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both_are(sets, tmp_path, monkeypatch):
@@ -204,6 +207,16 @@ def test_jobs_are_made_once_and_again_when_their_samples_change(run, capsys):
     write_generator(run, "edm", seconds=2, seed=4)
     comparison.results(run)
     assert "2 of 5 trainings are missing" in capsys.readouterr().out
+
+
+def test_the_network_of_a_bridged_arm_is_the_fine_tuned_one(run, monkeypatch):
+    sizes = replace(PROFILES["smoke"].segmentation, studied="edm", subjects=(), amounts_at=())
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], segmentation=sizes))
+    assert comparison.main(["edm_then_real", "unet", "0", "--profile", "smoke", "--generators", "edm"]) == 0
+    job = plan.Job("unet", "edm then real", 0)
+    result = json.loads((run.root / job.path / "metrics.json").read_text()) | {"folder": run.root / job.path}
+    again = comparison.segmenter(result).predict(torch.from_numpy(np.array(run.part("test").images)))
+    assert np.array_equal(again, comparison.predictions(result))
 
 
 def test_a_job_that_is_started_again_ends_at_once_until_its_samples_change(run, capsys, monkeypatch):

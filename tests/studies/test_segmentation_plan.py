@@ -58,7 +58,7 @@ def test_the_study_of_one_generator():
 def test_generators_on_few_subjects_are_trained_once_per_repetition_and_have_arms():
     sizes = replace(PROFILES["demo"].segmentation, own=(9, 0), other_seeds=2)
     planned = own_generators(sizes, ["vae", "edm"])
-    assert [(own.name, own.subjects) for own in planned if own.k == 0] == [("edm9", 9), ("masks9", 9), ("masks", 0)]
+    assert [(own.name, own.subjects) for own in planned if own.k == 0] == [("edm9", 9), ("masks9", 9), ("masks", None)]
     assert {own.k for own in planned} == {0, 1} and planned[0].path == "own/edm9/0"
     known = arms(sizes, ["vae", "edm"])
     assert known["edm9 only"] == Arm(0, ("edm9",)) and known["real9 + masks9"] == Arm(9, ("masks9",))
@@ -73,6 +73,8 @@ def test_uses_are_arms_of_the_plan_at_every_number_of_subjects():
         assert all(arm in known for arm in uses(sizes, n).values())
         assert {known[arm].subjects for arm in uses(sizes, n).values()} == {0, n}
     assert all(arm in known for arm in uses(sizes, 0).values())
+    for n in (0, 9):
+        assert len(set(uses(sizes, n).values())) == len(uses(sizes, n)), "no arm is tested twice"
 
 
 def test_without_the_studied_generator_nothing_is_studied():

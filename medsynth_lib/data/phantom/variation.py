@@ -47,7 +47,7 @@ class Variation:
     kinds             share of subjects with each kind of lesion; the rest has none
     sites             scanners, all equally frequent
     timing            share by which repetition and echo times differ within a site; `inversion` for inversion times
-    tissue            share by which T1, T2 and proton density differ; `lesion_tissue` for those of the lesion
+    tissue            share by which T1 and T2 differ (proton density: half of it); `lesion_tissue`: those of the lesion
     uptake            parameters a, b of the Beta distribution of the contrast uptake (0 = none, 1 = full); () = full
     hyperintensities  median load of white-matter hyperintensities, and its spread; a load of 1 means caps of 2 mm
                       around the ventricles and 4 foci; () = none

@@ -52,6 +52,8 @@ def test_tissue_values_vary_by_the_share_that_is_asked_for():
     rng = np.random.default_rng(0)
     found = np.array([physics.vary(physics.TISSUES["grey"], rng, 0.08).t1 for _ in range(2_000)]) / 1.33
     assert found.mean() == pytest.approx(1, abs=0.006) and found.std() == pytest.approx(0.08, rel=0.06)
+    density = np.array([physics.vary(physics.TISSUES["grey"], rng, 0.08).pd for _ in range(2_000)]) / 0.85
+    assert density.std() == pytest.approx(0.04, rel=0.06), "half as much"
     assert physics.vary(physics.TISSUES["grey"], rng, 0.0) == physics.TISSUES["grey"]
 
 

@@ -86,4 +86,5 @@ def test_a_variable_that_nobody_reads_or_can_read(monkeypatch, name, value, word
 def test_data_that_are_there_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDSYNTH_DATA", str(tmp_path))
     (tmp_path / "Task04_Hippocampus").mkdir()
-    assert doctor.data().text == f"phantom, hippocampus; not yet in {tmp_path}: braintumour, pneumoniamnist"
+    there = "phantom, phantom-uniform, hippocampus"
+    assert doctor.data().text == f"{there}; not yet in {tmp_path}: braintumour, pneumoniamnist"

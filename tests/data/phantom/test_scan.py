@@ -26,7 +26,7 @@ def test_the_uniform_phantom_has_one_scanner_that_never_changes():
     found = [new_scan(np.random.default_rng(seed), UNIFORM) for seed in range(5)]
     assert {scan.site for scan in found} == {*UNIFORM.sites} and all(scan.timing == found[0].timing for scan in found)
     assert {(scan.uptake, scan.noise, scan.bias, scan.blur, scan.moved, scan.incomplete) for scan in found} == {
-        (1.0, SITES[0].noise, SITES[0].bias, 0.0, "", "")
+        (1.0, UNIFORM.sites[0].noise, UNIFORM.sites[0].bias, 0.0, "", "")
     }
 
 

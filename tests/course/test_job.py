@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -77,7 +78,10 @@ def test_a_killed_child_is_a_failure(words, root):
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_control_c_ends_the_child_and_its_last_words_are_kept(words, root):
     start, log = words
-    with subprocess.Popen([*start, "wait", "0"], stdout=subprocess.PIPE, cwd=root, start_new_session=True) as process:
+    how = {"stdout": subprocess.PIPE, "cwd": root, "start_new_session": True}
+    # Who started these tests in the background of a shell script had Ctrl-C ignored, and so would the job.
+    how["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([*start, "wait", "0"], **how) as process:
         process.stdout.readline()
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)

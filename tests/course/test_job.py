@@ -79,7 +79,7 @@ def test_a_killed_child_is_a_failure(words, root):
 def test_control_c_ends_the_child_and_its_last_words_are_kept(words, root):
     start, log = words
     how = {"stdout": subprocess.PIPE, "cwd": root, "start_new_session": True}
-    # Who started these tests in the background of a shell script had Ctrl-C ignored, and so would the job.
+    # Where a shell or an earlier test made this process ignore Ctrl-C, the job would inherit that.
     how["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen([*start, "wait", "0"], **how) as process:
         process.stdout.readline()

@@ -1,4 +1,4 @@
-"""Shared by the jobs of both studies: the hash of the code on which results depend, and reading of valid results."""
+"""Shared by the jobs of all studies: the hash of the code on which results depend, and reading of valid results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.provenance import package_hash
-from ..experiment.finished import METRICS
+from ..experiment.finished import METRICS, mark_done
 
 
 @cache
@@ -24,3 +24,12 @@ def read(folder: Path, request: dict) -> dict | None:
     path = folder / METRICS
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return {**found, "folder": folder} if found and found["request"] == request else None
+
+
+def kept(folder: Path, path: str, request: dict) -> bool:
+    """Whether the job called `path` has a result of this request in `folder`; if so, says that and marks it as done."""
+    if not read(folder, request):
+        return False
+    print(f"{path} is there already, made from the same slices by the same code")
+    mark_done(folder)
+    return True

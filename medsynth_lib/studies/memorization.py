@@ -25,7 +25,6 @@ from ..data import joint
 from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
 from ..experiment import options
-from ..experiment.finished import mark_done
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..metrics.diversity import neighbour_measures
@@ -33,7 +32,7 @@ from ..metrics.features import LayoutSpace, shrink
 from ..metrics.memorization import copy_audit
 from ..models.diffusion.edm import EDM, deviation
 from ..models.gan.dcgan import DCGAN
-from .jobs import code, read
+from .jobs import code, kept, read
 from .memorization_plan import THINNED, Case, case_of, cases
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
@@ -118,9 +117,7 @@ def measure(case: Case, profile: str, data: str, seed: int) -> None:
     run = start(case.path, profile, data, seed)
     with own_turn(run.folder, case.path):
         asked = request(case, run.settings, run.data_hashes())
-        if read(run.folder, asked):
-            print(f"{case.path} is there already, made from the same slices by the same code")
-            mark_done(run.folder)
+        if kept(run.folder, case.path, asked):
             return
         sizes = run.settings.memorization
         holdout = small(run.part("holdout"), sizes.image_size)

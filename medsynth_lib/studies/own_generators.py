@@ -31,7 +31,6 @@ from ..data.masks import transplant_lesions, with_head, without_head
 from ..data.slices import DataError, SliceSet
 from ..evaluation.report import ReportError
 from ..experiment import options
-from ..experiment.finished import mark_done
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..experiment.sampling import sample_to_disk
@@ -40,7 +39,7 @@ from ..models.diffusion.edm import EDM, deviation
 from ..models.translation.mask_diffusion import MaskDiffusion
 from . import segmentation_plan
 from .arms import some_subjects
-from .jobs import code, read
+from .jobs import code, kept, read
 from .memorization import small
 from .segmentation_plan import OwnGenerator
 
@@ -133,9 +132,7 @@ def measure(own: OwnGenerator, profile: str, data: str, seed: int) -> None:
     run = start(own.path, profile, data, seed)
     with own_turn(run.folder, own.path):
         asked = request(own, run.settings, run.data_hashes())
-        if read(run.folder, asked):
-            print(f"{own.path} is there already, made from the same slices by the same code")
-            mark_done(run.folder)
+        if kept(run.folder, own.path, asked):
             return
         real = some_subjects(run.part("gen_train"), own.subjects, run.seed_of(f"arm{own.k}"))
         method, record = trained(own, real, run)

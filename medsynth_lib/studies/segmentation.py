@@ -26,7 +26,6 @@ from ..data.augment import augment
 from ..data.slices import DataError, SliceSet, hash_of
 from ..evaluation import report
 from ..experiment import options
-from ..experiment.finished import mark_done
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
@@ -34,7 +33,7 @@ from ..models.registry import load
 from ..models.segmentation.segmenter import Segmenter
 from . import own_generators, segmentation_plan
 from .arms import both, fine_tuned, fitted, keep_apart, measured, pooled, some_subjects
-from .jobs import code, read
+from .jobs import code, kept, read
 from .segmentation_plan import Arm, Job, folder_name
 
 # Sizes that change a training
@@ -144,9 +143,7 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
         arm = known[job.arm]
         trained = sources(run, arm, job.k)
         asked = request(job, arm, sizes, run.data_hashes(), trained)
-        if read(run.folder, asked):
-            print(f"{job.path} is there already, made from the same slices by the same code")
-            mark_done(run.folder)
+        if kept(run.folder, job.path, asked):
             return
         sets, test = sets_of(run, trained), run.part("test")
         found = train(arm, sets, test, sizes, run.seed_of(f"arm{job.k}"), run.folder, job.segmenter)

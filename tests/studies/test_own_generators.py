@@ -65,6 +65,13 @@ def test_both_kinds_see_their_arms_subjects_and_nobody_else(run, monkeypatch, ca
     own_generators.results(run, ["edm"])
     assert "missing" not in capsys.readouterr().out
     assert own_generators.results(run, ["vae"]) == {}
+    longer = replace(run.settings.segmentation, own_images=128)
+    own, data = next(iter(found)), run.data_hashes()
+    asked = [
+        own_generators.request(own, replace(run.settings, segmentation=s), data)
+        for s in (run.settings.segmentation, longer)
+    ]
+    assert asked[0] == found[own]["request"] != asked[1], "with other sizes it is stale"
 
 
 def test_an_arm_says_which_of_its_generators_is_missing_and_then_learns_from_it(run, capsys):

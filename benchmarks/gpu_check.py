@@ -288,10 +288,7 @@ class Check:
 
 def edm(sizes: DiffusionSizes, size: int, sigma_data: float) -> ms.EDM:
     """The EDM of a profile's diffusion sizes."""
-    names = ("patch", "layers", "attention", "learning_rate", "solver_steps")
-    named = {name: getattr(sizes, name) for name in names} | {"widths": sizes.widths}
-    named |= {"p_mean": sizes.p_mean, "p_std": sizes.p_std, "prediction_type": sizes.prediction_type}
-    return ms.EDM(CHANNELS, LABELS, size, sigma_data, **named)
+    return ms.EDM(CHANNELS, LABELS, size, sigma_data, **sizes.edm)
 
 
 def steady_rate(stats: Path) -> float:

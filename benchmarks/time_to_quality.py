@@ -41,10 +41,7 @@ THOUSAND = 1_000  # steps of the tutorials' sampler
 
 
 def ours(shape: Shape, sizes: DiffusionSizes, sigma_data: float) -> Method:
-    names = ("patch", "layers", "attention", "learning_rate", "solver_steps")
-    arguments = {name: getattr(sizes, name) for name in names} | {"widths": sizes.widths}
-    arguments |= {"p_mean": sizes.p_mean, "p_std": sizes.p_std, "prediction_type": sizes.prediction_type}
-    return ms.EDM(**vars(shape), sigma_data=sigma_data, **arguments)
+    return ms.EDM(**vars(shape), sigma_data=sigma_data, **sizes.edm)
 
 
 def tutorial(shape: Shape) -> Method:

@@ -27,7 +27,6 @@ from ..core.parallel import completed
 from ..core.trainer import fit
 from ..data import joint
 from ..data.augment import random_affine
-from ..data.masks import transplant_lesions, with_head, without_head
 from ..data.slices import DataError, SliceSet
 from ..evaluation.report import ReportError
 from ..experiment import options
@@ -53,17 +52,26 @@ AUDITED = 400  # samples at most that the audit reads
 class MasksFirst:
     """Masks first, images second (Zhang et al. 2025, GenSeg, in part): edited training masks, and images for them.
 
-    The paper also learns the edits from the segmenter's validation loss; these are random (`transplant_lesions`).
+    The paper also learns the edits from the segmenter's validation loss; these are random (`random_affine`). The masks
+    have no label for the head, because its outline would identify a training subject.
     """
 
-    images: MaskDiffusion  # trained on masks of `with_head`
-    labels: np.ndarray  # uint8 [N, H, W] of `with_head`, whose lesions and heads are combined anew
+    images: MaskDiffusion
+    labels: Tensor  # uint8 [N, H, W], the training masks
     name: str = "masks_first"
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n images [n, C, H, W] and labels uint8 [n, H, W]."""
-        masks = transplant_lesions(self.labels, n, seed)
-        return self.images.translate(torch.from_numpy(masks), seed), torch.from_numpy(without_head(masks))
+        """n images [n, C, H, W] and labels uint8 [n, H, W]; every mask is chosen equally often."""
+        masks = edited(self.labels, n, seed)
+        return self.images.translate(masks, seed), masks
+
+
+def edited(labels: Tensor, n: int, seed: int) -> Tensor:
+    """n masks uint8 [n, H, W]: those of `labels` [N, H, W] in random order, repeated, each moved by `random_affine`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        chosen = labels[torch.randperm(len(labels))[torch.arange(n) % len(labels)]]
+        return random_affine({"images": chosen[:, None].float(), "labels": chosen})["labels"]
 
 
 def of(run: Run, k: int) -> dict[str, OwnGenerator]:
@@ -76,13 +84,10 @@ def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | Masks
     """The generator trained on the slices `real`, ready to be sampled, and the record of its training."""
     settings = run.settings
     sizes, images = settings.diffusion, settings.segmentation.own_images
-    slices = with_head(real) if own.method == "mask_diffusion" else real
-    shape, tensors = joint.shape_of(slices), joint.tensors_of(slices)
-    network = {name: getattr(sizes, name) for name in ("patch", "widths", "layers", "attention", "learning_rate")}
-    network |= {name: getattr(sizes, name) for name in ("p_mean", "p_std", "prediction_type", "solver_steps")}
+    shape, tensors = joint.shape_of(real), joint.tensors_of(real)
     run.seed_all(f"init{own.k}")
     kind, labels = (MaskDiffusion, 0) if own.method == "mask_diffusion" else (EDM, shape.labels)
-    method = kind(**vars(shape), sigma_data=deviation(tensors, labels), **network)
+    method = kind(**vars(shape), sigma_data=deviation(tensors, labels), **sizes.edm)
     record = fit(
         method,
         tensors,
@@ -93,7 +98,7 @@ def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | Masks
         augment=random_affine,
         ema_images=images / 20,
     )
-    return (MasksFirst(method, slices.labels) if own.method == "mask_diffusion" else method), record
+    return (MasksFirst(method, tensors["labels"]) if own.method == "mask_diffusion" else method), record
 
 
 def views(real: SliceSet, seed: int) -> SliceSet:

@@ -102,16 +102,19 @@ def test_the_audit_finds_turned_copies_and_clears_other_subjects(slices):
     assert found["new"]["smooth"]["percent"] < 15
 
 
-def test_masks_first_combines_heads_and_lesions_of_the_training_masks_and_repeats_with_the_seed():
+def test_masks_first_edits_all_training_masks_equally_often_and_repeats_with_the_seed():
     class Painter:
         def translate(self, labels, seed):
-            return torch.full((len(labels), 2, 8, 8), float(seed)) + labels[:, None]
+            return torch.full((len(labels), 2, 32, 32), float(seed)) + labels[:, None]
 
-    labels = np.zeros((2, 8, 8), np.uint8)
-    labels[:, 1:7, 1:7], labels[0, 3:5, 3:5] = 1, 3
+    labels = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    labels[0, 12:20, 12:20], labels[1, 10:22, 14:18] = 1, 2  # the third has no lesion
     made = own_generators.MasksFirst(Painter(), labels)
-    images, masks = made.sample(40, seed=3)
-    assert set(masks.unique().tolist()) == {0, 2}, "the source's labels, without the head"
-    assert torch.equal((images[:, 0] - 3 - 1) == 2, masks == 2), "each image is made for its mask"
-    again = made.sample(40, seed=3)[1]
-    assert torch.equal(masks, again) and not torch.equal(masks, made.sample(40, seed=4)[1])
+    images, masks = made.sample(60, seed=3)
+    assert [int((masks == k).flatten(1).any(1).sum()) for k in (1, 2)] == [20, 20]
+    sizes = (masks == 1).flatten(1).sum(1)[(masks == 1).flatten(1).any(1)]
+    assert 64 * 0.75 < sizes.min() < sizes.max() < 64 * 1.3, "the lesion is scaled by .9 to 1.1"
+    assert len({tuple(mask.flatten().tolist()) for mask in masks[(masks == 1).flatten(1).any(1)]}) > 15
+    assert torch.equal(images[:, 0] - 3, masks.float()), "each image is made for its mask"
+    again = made.sample(60, seed=3)[1]
+    assert torch.equal(masks, again) and not torch.equal(masks, made.sample(60, seed=4)[1])

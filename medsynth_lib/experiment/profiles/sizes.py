@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 FAMILY = ("progan", "stylegan1", "stylegan2", "stylegan3")  # the methods of notebook 03
 
@@ -107,6 +108,11 @@ class DiffusionSizes:
     p_std: float  # its standard deviation (EDM's P_std)
     learning_rate: float
     solver_steps: int  # network evaluations of the fast sampler
+
+    @property
+    def edm(self) -> dict[str, Any]:
+        """The arguments of EDM, and of the methods that are made of it, without the shape and sigma_data."""
+        return {name: value for name, value in vars(self).items() if name not in ("images", "batch_size")}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from ..experiment.run import Run, start
 from ..experiment.sampling import sample_to_disk
 from ..metrics.memorization import copy_audit
 from ..models.diffusion.edm import EDM, deviation
-from ..models.translation.mask_diffusion import MaskDiffusion
+from ..models.translation.mask_diffusion import MaskDiffusion, region_means
 from . import segmentation_plan
 from .arms import some_subjects
 from .jobs import code, kept, read
@@ -45,6 +45,7 @@ from .segmentation_plan import OwnGenerator
 KEPT = ("percent", "ci95", "n")  # of an audit
 VIEWS = 6_000  # randomly transformed training slices, all together, among which the audit searches for copies
 PIXELS = 64  # at most, in the audit
+REGION_WEIGHT = 10.0  # of lesions in the loss of masks first (results/map)
 AUDITED = 400  # samples at most that the audit reads
 
 
@@ -53,25 +54,28 @@ class MasksFirst:
     """Masks first, images second (Zhang et al. 2025, GenSeg, in part): edited training masks, and images for them.
 
     The paper also learns the edits from the segmenter's validation loss; these are random (`random_affine`). The masks
-    have no label for the head, because its outline would identify a training subject.
+    have no label for the head, because its outline would identify a training subject. The intensities of an edited
+    mask's regions are those of the slice that it comes from.
     """
 
-    images: MaskDiffusion
+    images: MaskDiffusion  # with `region_means`
     labels: Tensor  # uint8 [N, H, W], the training masks
+    means: Tensor  # of their regions [N, K, C]
     name: str = "masks_first"
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n images [n, C, H, W] and labels uint8 [n, H, W]; every mask is chosen equally often."""
-        masks = edited(self.labels, n, seed)
-        return self.images.translate(masks, seed), masks
+        """n images [n, C, H, W] and labels uint8 [n, H, W]; every mask is chosen equally often, in random order."""
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(self.labels), generator=generator)[torch.arange(n) % len(self.labels)]
+        masks = edited(self.labels[chosen], seed)
+        return self.images.translate(masks, seed, self.means[chosen]), masks
 
 
-def edited(labels: Tensor, n: int, seed: int) -> Tensor:
-    """n masks uint8 [n, H, W]: those of `labels` [N, H, W] in random order, repeated, each moved by `random_affine`."""
+def edited(labels: Tensor, seed: int) -> Tensor:
+    """Masks uint8 [N, H, W], each moved by a random affine transform."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        chosen = labels[torch.randperm(len(labels))[torch.arange(n) % len(labels)]]
-        return random_affine({"images": chosen[:, None].float(), "labels": chosen})["labels"]
+        return random_affine({"images": labels[:, None].float(), "labels": labels})["labels"]
 
 
 def of(run: Run, k: int) -> dict[str, OwnGenerator]:
@@ -86,8 +90,11 @@ def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | Masks
     sizes, images = settings.diffusion, settings.segmentation.own_images
     shape, tensors = joint.shape_of(real), joint.tensors_of(real)
     run.seed_all(f"init{own.k}")
-    kind, labels = (MaskDiffusion, 0) if own.method == "mask_diffusion" else (EDM, shape.labels)
-    method = kind(**vars(shape), sigma_data=deviation(tensors, labels), **sizes.edm)
+    if own.method == "mask_diffusion":
+        regions = {"region_means": True, "region_weight": REGION_WEIGHT}
+        method = MaskDiffusion(**vars(shape), sigma_data=deviation(tensors, 0), **regions, **sizes.edm)
+    else:
+        method = EDM(**vars(shape), sigma_data=deviation(tensors, shape.labels), **sizes.edm)
     record = fit(
         method,
         tensors,
@@ -98,7 +105,9 @@ def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | Masks
         augment=random_affine,
         ema_images=images / 20,
     )
-    return (MasksFirst(method, tensors["labels"]) if own.method == "mask_diffusion" else method), record
+    if own.method == "mask_diffusion":
+        return MasksFirst(method, tensors["labels"], region_means(**tensors, n_labels=shape.labels)), record
+    return method, record
 
 
 def views(real: SliceSet, seed: int) -> SliceSet:

@@ -102,19 +102,22 @@ def test_the_audit_finds_turned_copies_and_clears_other_subjects(slices):
     assert found["new"]["smooth"]["percent"] < 15
 
 
-def test_masks_first_edits_all_training_masks_equally_often_and_repeats_with_the_seed():
+def test_masks_first_edits_all_training_masks_equally_often_with_their_intensities_and_repeats_with_the_seed():
     class Painter:
-        def translate(self, labels, seed):
-            return torch.full((len(labels), 2, 32, 32), float(seed)) + labels[:, None]
+        def translate(self, labels, seed, means):
+            return torch.gather(means[..., 0], 1, labels.flatten(1).long()).view(len(labels), 1, 32, 32) + seed
 
     labels = torch.zeros(3, 32, 32, dtype=torch.uint8)
     labels[0, 12:20, 12:20], labels[1, 10:22, 14:18] = 1, 2  # the third has no lesion
-    made = own_generators.MasksFirst(Painter(), labels)
+    means = torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.25], [0.125, 0.0, 0.0]])[..., None]
+    made = own_generators.MasksFirst(Painter(), labels, means)
     images, masks = made.sample(60, seed=3)
     assert [int((masks == k).flatten(1).any(1).sum()) for k in (1, 2)] == [20, 20]
-    sizes = (masks == 1).flatten(1).sum(1)[(masks == 1).flatten(1).any(1)]
+    with_one = (masks == 1).flatten(1).any(1)
+    sizes = (masks == 1).flatten(1).sum(1)[with_one]
     assert 64 * 0.75 < sizes.min() < sizes.max() < 64 * 1.3, "the lesion is scaled by .9 to 1.1"
-    assert len({tuple(mask.flatten().tolist()) for mask in masks[(masks == 1).flatten(1).any(1)]}) > 15
-    assert torch.equal(images[:, 0] - 3, masks.float()), "each image is made for its mask"
+    assert len({tuple(mask.flatten().tolist()) for mask in masks[with_one]}) > 15
+    assert (images[:, 0][masks == 1] == 3.5).all() and (images[:, 0][masks == 2] == 3.25).all()
+    assert (images[~(masks > 0).flatten(1).any(1)] == 3.125).all(), "each mask has the intensities of its own slice"
     again = made.sample(60, seed=3)[1]
     assert torch.equal(masks, again) and not torch.equal(masks, made.sample(60, seed=4)[1])

@@ -91,15 +91,19 @@ class Denoiser(nn.Module):
         sigma = torch.exp(self.p_mean + self.p_std * torch.randn(len(clean), device=clean.device))
         return clean + append_dims(sigma, clean) * torch.randn_like(clean), sigma
 
-    def error(self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition: Tensor | None) -> Tensor:
-        """The weighted squared error per row: [B]."""
+    def error(
+        self, clean: Tensor, noisy: Tensor, sigma: Tensor, *condition: Tensor | None, importance: Tensor | None = None
+    ) -> Tensor:
+        """The weighted squared error per row: [B]; `importance`, of the shape of `clean` or [B, 1, H, W], of pixels."""
         snr = (self.sigma_data / sigma).square()
         weight = 1 + (snr.clamp(max=MAX_SNR) if self.prediction_type == "sample" else snr)
-        return weight * ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square().flatten(1).mean(1)
+        square = ((self(noisy, sigma, *condition) - clean) / self.sigma_data).square()
+        square = square if importance is None else importance * square
+        return weight * square.flatten(1).mean(1)
 
-    def loss(self, clean: Tensor, *condition: Tensor | None) -> Tensor:
+    def loss(self, clean: Tensor, *condition: Tensor | None, importance: Tensor | None = None) -> Tensor:
         """The error at random noise levels: [B]."""
-        return self.error(clean, *self.noisy(clean), *condition)
+        return self.error(clean, *self.noisy(clean), *condition, importance=importance)
 
     def solve(self, noise: Tensor, steps: int, *condition: Tensor | None) -> Tensor:
         """From noise [B, ...] of unit variance to data by DPM-Solver++(2M) (Lu et al. 2022): `steps` calls of F."""

@@ -50,7 +50,7 @@ def estimate(
     lines = [f"  comparison: {len(known)} arms, {len(jobs)} trainings of {budget:,} images each"]
     for segmenter, trainings in Counter(job.segmenter for job in jobs).items():
         speed, parameters = images_per_second(segmenter, shape, sizes)
-        images = sum(known[job.arm].effort for job in jobs if job.segmenter == segmenter)
+        images = sum(known[job.arm].effort + known[job.arm].relabelled for job in jobs if job.segmenter == segmenter)
         hours = images * budget / speed / 3600
         disk += trainings * parameters * FLOAT
         lines.append(

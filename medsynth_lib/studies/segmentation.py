@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..core.checkpoints import CheckpointError, save_arrays
 from ..core.locks import own_turn
@@ -90,10 +91,35 @@ def stages(arm: Arm, sets: Sets, seed: int, validation: int = 0) -> list[tuple[S
     return out
 
 
+def relabelled(
+    sets: Sets, names: tuple[str, ...], sizes: SegmentationSizes, seed: int, folder: Path, segmenter: str
+) -> tuple[Sets, dict]:
+    """`sets` whose synthetic slices of the generators `names` have labels predicted by a segmenter of all real slices.
+
+    Generated labels may not fit their images; these do, as far as the segmenter is right. Also the record of its
+    training, in `folder`.
+    """
+    ((training, validation),) = stages(Arm(), sets, seed, sizes.validation_slices)
+    net, record = fitted(training, sizes, seed, folder, segmenter=segmenter, validation=validation)
+
+    def seen(slices: dict[str, SliceSet]) -> dict[str, SliceSet]:
+        images = {name: torch.from_numpy(np.array(slices[name].images)) for name in names}
+        return slices | {name: replace(slices[name], labels=net.predict(images[name]).numpy()) for name in names}
+
+    synthetic, kept_apart = seen(sets.synthetic), seen(sets.synthetic_validation)
+    return replace(sets, synthetic=synthetic, synthetic_validation=kept_apart), record
+
+
 def train(
     arm: Arm, sets: Sets, test: SliceSet, sizes: SegmentationSizes, seed: int, folder: Path, segmenter: str = "unet"
 ) -> dict:
-    """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each."""
+    """Train one arm; what `train_arm` returns for its last stage, with "stages": the record of each.
+
+    "labeller" is the record of the segmenter that predicted the labels, None for arms with generated ones.
+    """
+    labeller = None
+    if arm.relabelled:
+        sets, labeller = relabelled(sets, arm.synthetic, sizes, seed, folder / "labeller", segmenter)
     parts, subjects, records = stages(arm, sets, seed, sizes.validation_slices), set(sets.real.subjects.tolist()), []
     for training, validation in parts:
         keep_apart(test, training, validation)
@@ -111,7 +137,7 @@ def train(
         )
         kinds = Counter(subject in subjects for subject in set(training.subjects.tolist()))
         records.append({**record, "real_subjects": kinds[True], "synthetic_slices": kinds[False]})
-    return {"record": record, "stages": records, **measured(net, test)}
+    return {"record": record, "stages": records, "labeller": labeller, **measured(net, test)}
 
 
 def request(job: Job, arm: Arm, sizes: SegmentationSizes, data: dict, generators: dict[str, dict]) -> dict:
@@ -159,6 +185,7 @@ def measure(job: Job, profile: str, data: str, seed: int, generators: list[str])
             **{name: without_nan(found[name]) for name in PER_SUBJECT},
             tolerance_mm=tolerance,
             training=found["stages"],
+            labeller=found["labeller"],
         )
 
 

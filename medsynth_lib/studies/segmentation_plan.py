@@ -23,6 +23,7 @@ class Arm:
     amount: int | None = None  # synthetic slices per real one, all shown equally often; None = all there are, 1 : 1
     augment: bool = True  # rotation, scaling, grey values
     bridged: bool = False  # half of the steps on the synthetic slices alone, then half on the real ones
+    relabelled: bool = False  # a segmenter of all real training slices predicts the labels of the synthetic ones
     effort: int = 1  # times the steps of the other arms
 
 
@@ -100,6 +101,7 @@ def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str,
         return found
     found["real longer"] = Arm(effort=2)
     found[f"{one} then real"] = Arm(None, (one,), bridged=True)
+    found[f"{one} relabelled only"] = Arm(0, (one,), relabelled=True)
     if len(generators) > 1:
         found["all only"] = Arm(0, tuple(sorted(generators)))
         found["real + all"] = Arm(None, tuple(sorted(generators)))
@@ -111,6 +113,8 @@ def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str,
         found[f"{one} then {real(n)}"] = Arm(n, (one,), bridged=True)
     for own in own_generators(sizes, generators):  # those of all repetitions have the same names
         found[f"{own.name} only"] = Arm(0, (own.name,))
+        if not own.subjects:  # with few, the segmenter that predicts the labels is bad
+            found[f"{own.name} relabelled only"] = Arm(0, (own.name,), relabelled=True)
         found[f"{real(own.subjects or 0)} + {own.name}"] = Arm(own.subjects, (own.name,))
     for n in sizes.amounts_at:
         for amount in sizes.amounts:

@@ -12,13 +12,13 @@ def test_counts_hours_and_disk(monkeypatch):
     smoke = PROFILES["smoke"]
     settings = replace(smoke, segmentation=replace(smoke.segmentation, steps=450_000, batch_size=8))
     planned = jobs(settings.segmentation, ["edm"])
-    assert len(planned) == 17, (
-        "3 main, 3 plain, longer, bridged; of 3 subjects: alone, plain, with edm, bridged, 3 : 1, 4 own"
+    assert len(planned) == 18, (
+        "3 main, 3 plain, longer, bridged, relabelled; of 3 subjects: alone, plain, with edm, bridged, 3 : 1, 4 own"
     )
     text = estimate.estimate(settings, ["edm"], planned)
-    assert "17 arms, 17 trainings of 3,600,000 images each" in text
-    assert "180 hours" in text, "sixteen of ten hours, and one of twice as many"
-    assert "0.8 MB of synthetic slices (1 x 48), 17.0 MB of segmenters" in text  # 48 x 32 x 32 x (4 x 4 + 1)
+    assert "18 arms, 18 trainings of 3,600,000 images each" in text
+    assert "200 hours" in text, "sixteen of ten hours, and two of twice as many"
+    assert "0.8 MB of synthetic slices (1 x 48), 18.0 MB of segmenters" in text  # 48 x 32 x 32 x (4 x 4 + 1)
     assert "own generators: 2 trainings of 64 images each (not in these hours), 1.7 MB of samples" in text
     two = estimate.estimate(settings, ["edm", "vae"], planned)
     assert "1.7 MB of synthetic slices (2 x 48)" in two and "0.8 MB more while a generator is sampled again" in two

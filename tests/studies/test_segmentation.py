@@ -13,6 +13,7 @@ from medsynth_lib.data import joint
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment import run as runs
 from medsynth_lib.experiment.profiles import PROFILES, SegmentationSizes
+from medsynth_lib.models.registry import load
 from medsynth_lib.models.segmentation.segmenter import Segmenter
 from medsynth_lib.studies import segmentation as comparison
 from medsynth_lib.studies import segmentation_plan as plan
@@ -125,14 +126,38 @@ def test_every_arm_is_shown_equally_many_slices_and_half_of_them_real_where_both
     for name, arm in plan.arms(SIZES, ["vae", "edm"]).items():
         seen.clear()
         found = comparison.train(replace(arm, augment=False), sets, test, SIZES, 0, tmp_path / name)
-        assert seen.total() == SIZES.steps * SIZES.batch_size * arm.effort, name
-        assert seen.total() == sum(stage["images"] for stage in found["stages"])
+        assert sum(stage["images"] for stage in found["stages"]) == SIZES.steps * SIZES.batch_size * arm.effort, name
+        if arm.relabelled:  # the segmenter that predicts the labels, on real slices, then the arm's own
+            assert seen["real"] == seen["synthetic"] == found["labeller"]["images"] == SIZES.steps * SIZES.batch_size
+            continue
+        assert found["labeller"] is None and seen.total() == SIZES.steps * SIZES.batch_size * arm.effort, name
         shares[name] = seen["real"] / seen.total()
     assert shares["real"] == shares["real longer"] == shares["real2"] == 1
     assert shares["edm only"] == shares["all only"] == 0
     for name in ("real + edm", "real + all", "real2 + edm", "edm then real"):
         assert shares[name] == 0.5, name
     assert shares["real2 + 3 edm"] == 0.25
+
+
+def test_a_relabelled_arm_learns_the_labels_that_a_segmenter_of_all_real_slices_predicts(sets, tmp_path, monkeypatch):
+    seen = {}
+    plain = comparison.fitted
+
+    def recorded(training, sizes, seed, folder, **how):
+        seen[folder.name] = training, how["validation"]
+        return plain(training, sizes, seed, folder, **how)
+
+    monkeypatch.setattr(comparison, "fitted", recorded)
+    comparison.train(Arm(0, ("edm",), relabelled=True), sets, discs(4, "test", 9), SIZES, 0, tmp_path)
+    assert sources(seen["labeller"][0]) == {"real": 16} and set(sources(seen["labeller"][1])) == {"held"}
+    labeller = load(tmp_path / "labeller", "segmenter")
+    for learned, generated in zip(
+        seen["stage0"], (sets.synthetic["edm"], sets.synthetic_validation["edm"]), strict=True
+    ):
+        rows = [list(generated.subjects).index(name) for name in learned.subjects]
+        predicted = labeller.predict(torch.from_numpy(np.array(learned.images))).numpy()
+        assert np.array_equal(learned.labels, predicted)
+        assert not np.array_equal(learned.labels, generated.labels[rows]), "they are not the generated ones"
 
 
 def test_augmentation_is_left_out_of_plain_arms_only(sets, tmp_path, monkeypatch):

@@ -63,6 +63,8 @@ def test_generators_on_few_subjects_are_trained_once_per_repetition_and_have_arm
     known = arms(sizes, ["vae", "edm"])
     assert known["edm9 only"] == Arm(0, ("edm9",)) and known["real9 + masks9"] == Arm(9, ("masks9",))
     assert known["masks only"] == Arm(0, ("masks",)) and known["real + masks"] == Arm(None, ("masks",))
+    again = {name: arm for name, arm in known.items() if arm.relabelled}
+    assert again == {f"{one} relabelled only": Arm(0, (one,), relabelled=True) for one in ("edm", "masks")}
     assert own_generators(sizes, ["vae"]) == []
 
 

@@ -5,7 +5,8 @@ usage: python -m medsynth_lib.studies.own_generators NAME K [--profile demo] [--
 NAME is named as in `segmentation_plan`; on 9 subjects: edm9 (image and mask jointly), masks9 (images for edited masks).
 Each job writes runs/<profile>/<data>/seed<seed>/own/<NAME>/<K>/samples and metrics.json, as a whole, at its end.
 
-Both are trained with random affine transforms: without, a diffusion model copies them all (notebook 10).
+Those of few subjects are trained with random affine transforms: without, diffusion copies them all (notebook 10).
+On all subjects (masks), training is as in notebook 05.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def of(run: Run, k: int) -> dict[str, OwnGenerator]:
 def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | MasksFirst, dict]:
     """The generator trained on the slices `real`, ready to be sampled, and the record of its training."""
     settings = run.settings
-    sizes, images = settings.diffusion, settings.segmentation.own_images
+    sizes = settings.diffusion
+    images = settings.segmentation.own_images if own.subjects else sizes.images
     shape, tensors = joint.shape_of(real), joint.tensors_of(real)
     run.seed_all(f"init{own.k}")
     if own.method == "mask_diffusion":
@@ -102,7 +104,7 @@ def trained(own: OwnGenerator, real: SliceSet, run: Run) -> tuple[Method | Masks
         images=images,
         batch_size=sizes.batch_size,
         seed=run.seed_of(f"fit{own.k}"),
-        augment=random_affine,
+        augment=random_affine if own.subjects else None,
         ema_images=images / 20,
     )
     if own.method == "mask_diffusion":

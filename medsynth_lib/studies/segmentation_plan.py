@@ -10,6 +10,7 @@ from ..models.registry import names
 
 # Methods that are trained on an arm's few subjects alone, and what their names in the plan begin with
 OWN = {"edm": "edm", "mask_diffusion": "masks"}
+OWN_KINDS = {"edm": "edm", "masks first": "masks"}  # the same in words
 SYNTHETIC_VALIDATION = 0.2  # of every generator's slices, never trained on (Akbar et al.: 20,000 of 100,000)
 CHANNELS = 4  # assumed before the data are opened: BraTS's, the most of all sources
 
@@ -113,9 +114,10 @@ def other_arms(sizes: SegmentationSizes, generators: Iterable[str]) -> dict[str,
         found[f"{one} then {real(n)}"] = Arm(n, (one,), bridged=True)
     for own in own_generators(sizes, generators):  # those of all repetitions have the same names
         found[f"{own.name} only"] = Arm(0, (own.name,))
-        if not own.subjects:  # with few, the segmenter that predicts the labels is bad
-            found[f"{own.name} relabelled only"] = Arm(0, (own.name,), relabelled=True)
         found[f"{real(own.subjects or 0)} + {own.name}"] = Arm(own.subjects, (own.name,))
+        if not own.subjects:  # shared with those who have few; with few, a segmenter that relabels is bad
+            found[f"{own.name} relabelled only"] = Arm(0, (own.name,), relabelled=True)
+            found |= {f"{real(n)} + {own.name}": Arm(n, (own.name,)) for n in sizes.subjects}
     for n in sizes.amounts_at:
         for amount in sizes.amounts:
             found[f"{real(n)} + {amount} {one}"] = Arm(n, (one,), amount)
@@ -132,17 +134,17 @@ def uses(sizes: SegmentationSizes, n: int) -> dict[str, str]:
 
     Not every arm is planned at every n.
     """
-    one, few, masks = sizes.studied, real(n), f"masks{n or ''}"
+    one, few = sizes.studied, real(n)
     found = {
         "real, without augmentation": f"{few} plain",
         "real": few,
         f"real + {one} of all subjects": f"{few} + {one}",
         f"{one} of all subjects, then real": f"{one} then {few}",
-        "real + masks first, own generator": f"{few} + {masks}",
-        "masks first, own generator alone": f"{masks} only",
+        "real + masks first of all subjects": f"{few} + masks",
     }
-    if n:  # on all subjects there is no EDM of its own
-        found |= {"real + edm, own generator": f"{few} + edm{n}", "edm, own generator alone": f"edm{n} only"}
+    if n:
+        found |= {f"real + {kind}, own generator": f"{few} + {name}{n}" for kind, name in OWN_KINDS.items()}
+        found |= {f"{kind}, own generator alone": f"{name}{n} only" for kind, name in OWN_KINDS.items()}
     return found
 
 

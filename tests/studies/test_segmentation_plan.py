@@ -52,7 +52,8 @@ def test_the_study_of_one_generator():
     assert known["real longer"].effort == 2
     assert known["real + all"].synthetic == ("edm", "vae")
     assert not known["edm only plain"].augment and "vae only plain" not in known
-    assert [name for name in known if name.startswith("real45")] == ["real45", "real45 plain", "real45 + edm"]
+    of_45 = [name for name in known if name.startswith("real45")]
+    assert of_45 == ["real45", "real45 plain", "real45 + edm", "real45 + masks"]
 
 
 def test_generators_on_few_subjects_are_trained_once_per_repetition_and_have_arms():

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import brats
 from . import preprocess as pre
+from .grids import check_grid, field_of_view
 from .slices import DataError, SliceSet
 
 CITATION = "Antonelli et al., Nature Communications 13, 4128 (2022)"
@@ -79,11 +80,14 @@ def load(
     task = TASKS[name]
     files = find_files(task, root)
     chosen = pre.choose_subjects(list(files), subjects, seed)
+    choice = pre.choice(len(chosen), len(files), "files", seed)
+    for subject in chosen:
+        check_grid(*files[subject])
     stacked = pre.stack_cases(
         [(subject, files[subject]) for subject in chosen],
         partial(_read, task, _channel_order(task, root / task.folder / "dataset.json")),
         image_size=image_size,
-        field=pre.field_of_view([label for _, label in files.values()]),
+        field=field_of_view([label for _, label in files.values()]),
         slices_per_subject=slices_per_subject,
         workers=workers,
         progress=progress,
@@ -102,6 +106,7 @@ def load(
             "geometry": pre.GEOMETRY,
             "subjects": task.subject_note,
             "labels": f"value in the file to value here: {task.label_map}",
+            "files": choice,
         },
     )
 
@@ -123,6 +128,8 @@ def find_files(task: Task, root: Path) -> dict[str, tuple[Path, Path]]:
         raise DataError(
             f"{folder} is not a Decathlon folder ({error}); delete it to have it downloaded again, or copy it anew."
         ) from error
+    if len(files) < len(records):
+        raise DataError(f"{folder / 'dataset.json'} lists a case twice; use the data set's own file.")
     for path in (path for pair in files.values() for path in pair):
         if not path.is_file():
             raise DataError(f"{path} is listed in dataset.json but missing; copy it, or delete {folder} to download.")
@@ -178,7 +185,7 @@ def _read(task: Task, order: list[int], pair: tuple[Path, Path]) -> pre.AxialVol
     voxels, spacing = pre.read_nifti(pair[0])
     label, _ = pre.read_nifti(pair[1])
     image = voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
-    if image.shape[0] <= max(order) or image.shape[1:] != label.shape:
+    if image.shape[0] <= max(order) or label.ndim != 3:
         raise DataError(
             f"{pair[0]} has shape {voxels.shape} and its label {label.shape}; copy both again from the source."
         )

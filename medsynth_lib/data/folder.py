@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -11,8 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from . import preprocess as pre
-from .image_files import NIFTI, SUFFIXES, Encoding, learn_encoding, read_mask, read_pixels, suffix
+from .folder_files import find_pairs
+from .grids import check_grid, field_of_view
+from .image_files import NIFTI, read_mask, read_pixels, suffix
+from .mask_values import Encoding, learn_encoding
 from .slices import DataError, SliceSet
+from .subject_table import read_subjects
 
 SKULL_STRIPPED = 0.2  # smallest fraction of pixels that are exactly 0 for which 0 counts as background
 
@@ -34,25 +37,37 @@ def load(
 ) -> SliceSet:
     """The slices of `path`/images, with the label maps of `path`/labels when that folder exists.
 
-    Other arguments as in `registry.load`.
+    Every file of the chosen subjects is read. Other arguments as in `registry.load`.
     """
     notes: list[str] = []
     images, masks = find_pairs(path, notes)
-    owner = read_subjects(path, images)
+    owner = read_subjects(path, images, notes)
     if owner is None:
         warnings.warn(f"{path}: {NO_SUBJECTS}.", stacklevel=2)
     subject_of = owner or {stem: stem for stem in images}
     chosen = set(pre.choose_subjects(list(subject_of.values()), subjects, seed))
     stems = [stem for stem in sorted(images) if subject_of[stem] in chosen]
-    encoding = learn_encoding([masks[stem] for stem in stems], workers) if masks else None
-
+    files = pre.choice(len(stems), len(images), "files", seed)
+    for stem in stems if masks else ():
+        check_geometry(images[stem], masks[stem])
     volumes = [file for file in images.values() if suffix(file) in NIFTI]
     in_mm = len(volumes) == len(images)
+    field = field_of_view(volumes) if in_mm else None
+    encoding = learn_encoding([masks[stem] for stem in stems], workers) if masks else None
+    if encoding:
+        print(encoding.text)
+    there: list[int] = []  # slices that are not constant, per file
+
+    def read(stem: str) -> pre.AxialVolume:
+        volume = _read(images[stem], masks[stem] if masks else None, encoding, notes)
+        there.append(len(volume.keep))
+        return volume
+
     stacked = pre.stack_cases(
         [(subject_of[stem], stem) for stem in stems],
-        lambda stem: _read(images[stem], masks[stem] if masks else None, encoding, notes),
+        read,
         image_size=image_size,
-        field=pre.field_of_view(volumes) if in_mm else None,
+        field=field,
         slices_per_subject=slices_per_subject,
         workers=workers,
         progress=progress,
@@ -62,6 +77,13 @@ def load(
     repeats = len(stacked["images"]) - len({image.tobytes() for image in stacked["images"]})
     notes += ["identical images, whose subjects the split keeps together"] * repeats
     channels = stacked["images"].shape[1]
+    slices, used = "every slice that is not constant", len(stacked["images"])
+    if used < sum(there):
+        slices = f"{used} of {sum(there)} slices that are not constant: evenly spaced, at least one from every file"
+        print(slices)
+    unusual = [f"{n} {topic}" for topic, n in sorted(Counter(notes).items())]
+    for text in unusual:
+        print(text)
     return SliceSet(
         **stacked,
         channels=("image",) if channels == 1 else tuple(f"channel {k + 1}" for k in range(channels)),
@@ -72,69 +94,29 @@ def load(
         processing={
             "intensity": f"{pre.INTENSITY_ALL}; where at least {SKULL_STRIPPED:.0%} of a file is exactly 0 (nothing "
             "below), 0 is background: left out of the percentiles and set to -1",
-            "slices": "every file; in volumes every slice that is not constant",
+            "slices": slices,
             "orientation": f"2-D images as stored, rotated by their EXIF orientation; volumes: {pre.ORIENTATION}",
             "geometry": pre.GEOMETRY
             + ("" if in_mm else "; each file to its own square; pixel size unknown, 1 pixel is counted as 1 mm"),
             "subjects": NO_SUBJECTS if owner is None else "as named in subjects.csv",
             "labels": encoding.text if encoding else "none",
-            "files": "; ".join(f"{n} {topic}" for topic, n in sorted(Counter(notes).items())) or "nothing unusual",
+            "files": "; ".join([files, *unusual]),
         },
     )
 
 
-def find_pairs(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Path] | None]:
-    """Stem -> image file and stem -> mask file (None without a labels folder).
+def check_geometry(image: Path, mask: Path) -> None:
+    """Raise DataError, naming both files, unless the mask can be laid on its image.
 
-    Appends a text to `notes` for every mask without an image. Raises DataError for an image without a mask.
+    NIfTI files must lie on one grid. Other formats do not say which way is up, so they cannot be paired with NIfTI.
     """
-    images = _list_files(path / "images", notes)
-    if not images:
-        raise DataError(f"{path / 'images'} holds no image; put one file per slice or volume there ({SUFFIXES}).")
-    if not (path / "labels").is_dir():
-        return images, None
-    masks = _list_files(path / "labels", notes)
-    for stem in sorted(set(images) - set(masks)):
-        raise DataError(f"{images[stem]} has no mask in {path / 'labels'}; add {stem}.png or move the image away.")
-    notes += ["masks without an image, ignored"] * len(set(masks) - set(images))
-    return images, masks
-
-
-def _list_files(folder: Path, notes: list[str]) -> dict[str, Path]:
-    """Stem -> file of a known ending; hidden files are skipped, others reported in `notes`."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} does not exist; put the images into a folder of that name.")
-    files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or file.name.startswith(".") or file.name.lower() in ("thumbs.db", "desktop.ini"):
-            continue
-        if suffix(file) not in SUFFIXES:
-            notes.append("files with an unknown ending, ignored")
-            continue
-        stem = file.name[: -len(suffix(file))]
-        if stem in files:
-            raise DataError(f"{file} and {files[stem].name} share the name {stem!r}; rename or remove one of them.")
-        files[stem] = file
-    return files
-
-
-def read_subjects(path: Path, images: dict[str, Path]) -> dict[str, str] | None:
-    """Stem -> subject from `path`/subjects.csv (columns file,subject); None when there is no such file."""
-    table = path / "subjects.csv"
-    if not table.is_file():
-        return None
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
-        separator = ";" if lines and ";" in lines[0] else ","  # spreadsheets write ; in some languages
-        rows = [(row["file"].strip(), row["subject"].strip()) for row in csv.DictReader(lines, delimiter=separator)]
-    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read ({error}); it needs the columns file,subject.") from error
-    listed = {Path(file.replace("\\", "/")).name: subject for file, subject in rows if subject}
-    owner = {stem: listed.get(file.name, listed.get(stem)) for stem, file in images.items()}
-    for stem, subject in owner.items():
-        if subject is None:
-            raise DataError(f"{table} does not name {images[stem].name}; add a row {images[stem].name},<subject>.")
-    return owner
+    if suffix(image) in NIFTI and suffix(mask) in NIFTI:
+        check_grid(image, mask)
+    elif suffix(image) in NIFTI or suffix(mask) in NIFTI:
+        raise DataError(
+            f"{mask} and its image {image} are of two kinds, of which only NIfTI says how it lies in the patient; save "
+            "both as NIfTI, or both as pictures."
+        )
 
 
 def _read(file: Path, mask: Path | None, encoding: Encoding | None, notes: list[str]) -> pre.AxialVolume:
@@ -154,4 +136,6 @@ def _read(file: Path, mask: Path | None, encoding: Encoding | None, notes: list[
     stripped = empty.mean() >= SKULL_STRIPPED and volume.min() == 0
     scaled = pre.scale_intensity(volume, ~empty if stripped else np.ones_like(empty), [str(file)] * len(volume))
     keep = np.flatnonzero(np.ptp(pixels, axis=(1, 2, 3)) > 0)
+    if len(keep) == 0:
+        raise DataError(f"{file} has no slice that is not constant; replace it or leave it out.")
     return pre.AxialVolume(np.moveaxis(scaled, 0, 1), labels, keep, spacing)

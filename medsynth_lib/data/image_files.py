@@ -1,28 +1,29 @@
-"""Reading a user's files: images of all supported formats as [Z, C, H, W], masks of any encoding as label numbers."""
+"""Reading a user's files: images of all supported formats as [Z, C, H, W], masks as the numbers that they store."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import preprocess as pre
+from .rasters import Raster, read_picture
 from .slices import DataError
+from .tiff_files import read_tiff
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
 NIFTI = (".nii", ".nii.gz")
 SUFFIXES = (".png", *JPEG, *TIFF, *NIFTI)
-LARGEST_LABEL = 31  # a mask with higher values is taken as a binary mask of dark and bright pixels
-JPEG_THRESHOLD = 127.5  # half of the 8-bit scale
-COLOUR_TOLERANCE = 3  # of 255: by how much the channels of a grey image may differ after compression
+
+MOST_CHANNELS = 4  # more are time points or slices rather than kinds of images
+UNITS_OF_TIME = (8, 16, 24)  # NIfTI's codes of s, ms and us, in these bits of xyzt_units:
+TIME_BITS = 0x38
+LOSSY_GREY = 3  # of 255: by how much the channels of a grey image may differ after lossy compression
+SCALE_ERROR = 1e-4  # by how much a whole number may be off after the scaling that NIfTI's header prescribes
 
 ROTATED, AVERAGED = "rotated by EXIF orientation", "colour images, averaged over their channels"
-IMAGE_ERRORS = (*pre.READ_ERRORS, SyntaxError, Image.DecompressionBombError, tifffile.TiffFileError)
+TRANSPARENT = "partly transparent images, of which the transparency is not used"
 
 
 def suffix(file: Path) -> str:
@@ -31,120 +32,122 @@ def suffix(file: Path) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
-def read_pixels(file: Path, notes: list[str], mask: bool = False) -> tuple[np.ndarray, tuple[float, float]]:
+def read_pixels(file: Path, notes: list[str]) -> tuple[np.ndarray, tuple[float, float]]:
     """Stored values [Z, C, H, W] and the (row, column) pixel size in mm; a 2-D image has Z = 1 and a size of 1 mm.
 
-    Appends a text to `notes` for everything unusual. With `mask`, palette indices are kept as label numbers and colour
-    is an error. Raises DataError for files that cannot be read or hold values that are not finite.
+    Appends a text to `notes` for everything unusual. Raises DataError for files that cannot be read, hold time points
+    or more than four channels, or values that are not finite.
     """
     if suffix(file) in NIFTI:
-        voxels, spacing = pre.read_nifti(file)
-        volume = voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
-        return pre.to_axial(volume), (spacing[1], spacing[0])
-    try:
-        pixels = _read_tiff_stack(file) if suffix(file) in TIFF else None
-        if pixels is None:
-            pixels = _read_image(file, notes, mask)
-    except IMAGE_ERRORS as error:
-        raise DataError(f"{file} cannot be read ({error}); export it again.") from error
-    if pixels.dtype.kind not in "buif" or not np.isfinite(pixels).all():
-        raise DataError(f"{file} holds NaN, infinite or non-numeric values; clean the file or leave it out.")
-    if pixels.ndim == 3 and pixels.shape[2] <= 4:  # [H, W, colours], an alpha channel last
-        pixels = pixels[..., : 3 if pixels.shape[2] > 2 else 1].astype(np.float32)
-        colourful = np.ptp(pixels, axis=2).max() > COLOUR_TOLERANCE
-        if colourful and mask:
-            raise DataError(f"{file} is a mask in colour; save label values as grey values 0, 1, 2, ...")
-        if colourful:
-            notes.append(AVERAGED)
-        pixels = pixels.mean(axis=2) if colourful else pixels[..., 0]
-    stack = pixels if pixels.ndim == 3 else pixels[None]
-    if stack.ndim != 3:
-        raise DataError(f"{file} has shape {pixels.shape}; expected one image or one stack of images.")
-    return stack[:, None], (1.0, 1.0)
-
-
-def _read_image(file: Path, notes: list[str], mask: bool) -> np.ndarray:
-    """[H, W] or [H, W, colours] of a 2-D image, rotated by its EXIF orientation."""
-    with Image.open(file) as image:
-        upright = ImageOps.exif_transpose(image)
-        if image.getexif().get(0x0112, 1) != 1:
-            notes.append(ROTATED)
-        # Palette indices are the labels of a mask, but arbitrary in an image.
-        if upright.mode in ("CMYK", "YCbCr", "LAB", "HSV", "PA") or (upright.mode == "P" and not mask):
-            upright = upright.convert("RGB")
-        pixels = np.asarray(upright)
-    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-
-
-def _read_tiff_stack(file: Path) -> np.ndarray | None:
-    """A TIFF of several pages [Z, H, W] or of a type that Pillow cannot read; None for an ordinary image."""
-    try:
-        with Image.open(file) as image:
-            if getattr(image, "n_frames", 1) == 1:
-                return None
-    except UnidentifiedImageError:
-        pass
-    return tifffile.imread(file)
+        return _read_volume(file)
+    raster = _read_raster(file)
+    if raster.turned:
+        notes.append(ROTATED)
+    if raster.alpha is not None and np.ptp(raster.alpha):
+        notes.append(TRANSPARENT)
+    pixels = raster.samples if raster.colours is None else _look_up(raster)
+    if _is_grey(pixels, raster.lossy):
+        pixels = pixels[..., 0]
+    else:
+        notes.append(AVERAGED)
+        pixels = pixels.mean(axis=-1, dtype=np.float32)
+    return _checked(pixels, file), (1.0, 1.0)
 
 
 def read_mask(file: Path) -> np.ndarray:
     """Stored values [Z, H, W] of a mask; DataError unless it has one channel of whole numbers >= 0."""
-    pixels, _ = read_pixels(file, [], mask=True)
-    if pixels.shape[1] != 1:
-        raise DataError(f"{file} has {pixels.shape[1]} channels; save one mask with label values 0, 1, 2, ...")
-    if pixels.min() < 0 or (pixels.dtype.kind == "f" and (pixels != np.round(pixels)).any()):
-        raise DataError(f"{file} holds values that are not whole numbers >= 0; save labels as 0, 1, 2, ...")
-    return pixels[:, 0]
+    return read_mask_and_colours(file)[0]
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How the masks of a folder store their labels: as label numbers, or as a bright foreground on a dark background.
+def read_mask_and_colours(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Stored values [Z, H, W] of a mask and, when they are indices into a table of colours, that table [N, 3].
 
-    binary     whether it is the latter
-    brightest  largest stored value of all masks
-    names      label names, background first
-    text       description of the encoding for the processing record
+    A table of greys is applied: such a file shows grey values, in whatever order they are numbered. Raises DataError
+    for colours, transparency, several channels, fractions and negative numbers, which are no label of a pixel.
     """
+    colours = None
+    if suffix(file) in NIFTI:
+        values = _read_volume(file)[0]
+    else:
+        raster = _read_raster(file)
+        _require_mask(raster, file)
+        values, colours = raster.samples, raster.colours
+        if colours is not None and (colours == colours[:, :1]).all():
+            values, colours = _look_up(raster), None
+        values = _checked(values[..., 0], file)
+    if values.shape[1] != 1:
+        raise DataError(f"{file} has {values.shape[1]} channels; save one mask with label values 0, 1, 2, ...")
+    whole = np.round(values)
+    if values.min() < 0 or (values.dtype.kind == "f" and np.abs(values - whole).max() > SCALE_ERROR):
+        raise DataError(f"{file} holds values that are not whole numbers >= 0; save labels as 0, 1, 2, ...")
+    return whole[:, 0], colours
 
-    binary: bool
-    brightest: float
-    names: tuple[str, ...]
-    text: str
 
-    def labels(self, values: np.ndarray, file: Path) -> np.ndarray:
-        """Label numbers uint8 [Z, H, W] from the stored values [Z, H, W] of `file`."""
-        if not self.binary:
-            return values.astype(np.uint8)
-        return (values > (JPEG_THRESHOLD if suffix(file) in JPEG else self.brightest / 2)).astype(np.uint8)
-
-
-def learn_encoding(masks: list[Path], workers: int = 1) -> Encoding:
-    """The encoding that all masks share; DataError naming the file whose values do not fit it."""
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        values = dict(zip(masks, pool.map(lambda file: np.unique(read_mask(file)), masks), strict=True))
-    brightest = max(float(own[-1]) for own in values.values())
-    jpegs = [file for file in masks if suffix(file) in JPEG]
-    if jpegs and 0 < max(values[file][-1] for file in jpegs) < JPEG_THRESHOLD:
-        raise DataError(
-            f"{jpegs[0]}: JPEG cannot keep label numbers (no JPEG mask has a value above {JPEG_THRESHOLD:g}); "
-            "save the masks as PNG with 0, 1, 2, ..., or as 0 and 255."
-        )
-    if brightest <= LARGEST_LABEL:
-        count = int(brightest) + 1
-        names = ("background", *(f"label {k}" for k in range(1, count)))
-        return Encoding(False, brightest, ("background", "foreground") if count <= 2 else names, "numbers as stored")
-    for file, own in values.items():
-        if suffix(file) in JPEG:
-            continue
-        if 0 < own[-1] <= LARGEST_LABEL:
-            raise DataError(f"{file} holds label numbers, other masks reach {brightest:g}; save all masks in one way.")
-        between = own[(own > LARGEST_LABEL) & (own < 0.75 * brightest)]
-        if between.size:
+def _read_volume(file: Path) -> tuple[np.ndarray, tuple[float, float]]:
+    """A NIfTI file as `read_pixels` returns it; a series of time points is refused before its voxels are read."""
+    image = pre.open_nifti(file)
+    if len(image.shape) > 3 and image.shape[3] > 1:
+        timed = int(image.header["xyzt_units"]) & TIME_BITS in UNITS_OF_TIME and image.header["pixdim"][4] > 0
+        if timed:
             raise DataError(
-                f"{file} holds value {between[0]:g}, neither a label number (at most {LARGEST_LABEL}) nor part of a "
-                f"mask of 0 and {brightest:g}; save labels as 0, 1, 2, ..."
+                f"{file} has {image.shape[3]} time points by its header; save each time point as a file of its own or, "
+                "if they are channels, remove the unit of time from the header (xyzt_units)."
             )
-    unclean = sum(bool(((own > 0) & (own < brightest)).any()) for own in values.values())
-    text = f"bright is 1, dark is 0, cut at half of the scale; {unclean} of {len(masks)} masks have values in between"
-    return Encoding(True, brightest, ("background", "foreground"), text)
+        _require_few_channels(image.shape[3], file)
+    voxels, spacing = pre.read_nifti(file)
+    volume = voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
+    return pre.to_axial(volume), (spacing[1], spacing[0])
+
+
+def _read_raster(file: Path) -> Raster:
+    try:
+        return read_tiff(file) if suffix(file) in TIFF else read_picture(file)
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes the decoders fail in any way
+        raise DataError(f"{file} cannot be read ({error}); export it again.") from error
+
+
+def _require_mask(raster: Raster, file: Path) -> None:
+    """Raise DataError for a picture of which it is unclear which label a pixel has."""
+    if raster.lossy and suffix(file) not in JPEG:
+        raise DataError(f"{file} is a mask with lossy compression; save it as PNG from the original labels.")
+    if not raster.lossy and suffix(file) in JPEG:
+        raise DataError(f"{file} is no JPEG picture in spite of its name; give it the ending of its format.")
+    if raster.white_is_zero:
+        raise DataError(
+            f"{file} is a mask that stores white as 0 (WhiteIsZero), so that 0 may be background or not; save it with "
+            "black as 0."
+        )
+    if raster.alpha is not None and np.ptp(raster.alpha):
+        raise DataError(f"{file} is a mask with transparent parts; save label values as grey values without alpha.")
+    if not _is_grey(raster.samples, raster.lossy):
+        raise DataError(f"{file} is a mask in colour; save label values as grey values 0, 1, 2, ...")
+
+
+def _is_grey(samples: np.ndarray, lossy: bool) -> bool:
+    """Whether the three colours of each pixel in [..., S] are equal, or nearly so after lossy compression."""
+    return samples.shape[-1] == 1 or float(np.ptp(samples, axis=-1).max()) <= (LOSSY_GREY if lossy else 0)
+
+
+def _look_up(raster: Raster) -> np.ndarray:
+    """The colours [Z, C, H, W, 3] of a picture stored as indices; an index beyond the table is black."""
+    table = np.zeros((max(len(raster.colours), int(raster.samples.max()) + 1), 3), dtype=np.uint8)
+    table[: len(raster.colours)] = raster.colours
+    return table[raster.samples[..., 0]]
+
+
+def _checked(pixels: np.ndarray, file: Path) -> np.ndarray:
+    """Pixels [Z, C, H, W]; DataError unless they are finite numbers of a few channels."""
+    if pixels.dtype.kind not in "uif" or not np.isfinite(pixels).all():
+        raise DataError(f"{file} holds NaN, infinite or non-numeric values; clean the file or leave it out.")
+    _require_few_channels(pixels.shape[1], file)
+    return pixels
+
+
+def _require_few_channels(count: int, file: Path) -> None:
+    if count > MOST_CHANNELS:
+        raise DataError(
+            f"{file} has {count} channels, more than {MOST_CHANNELS}; if they are time points or slices, save each as "
+            "a file of its own, otherwise keep the most useful ones."
+        )

@@ -40,6 +40,10 @@ GEOMETRY = (
 )
 SLICES_BRAIN = "slices with more than 15 % brain pixels (Akbar et al. 2024), evenly spaced among them"
 
+FLAT = 1e-3  # an affine that gives a voxel less than this fraction of its edges' product maps the volume to a plane
+OTHER_UNITS = {1: "metres", 3: "micrometres"}  # by NIfTI's code; 2 is mm, 0 does not say and is taken as mm
+SIZES_AGREE = 0.01  # largest relative difference of the two voxel sizes in a header; rounding stays far below
+
 READ_ERRORS = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 
 
@@ -59,31 +63,56 @@ class AxialVolume:
     spacing: tuple[float, float]
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Voxels [X, Y, Z] or [X, Y, Z, C] in RAS order and the voxel size (x, y, z) in mm.
+def open_nifti(path: Path) -> nib.Nifti1Image:
+    """The file as stored, with three axes at least; of volumes only the header is read.
 
-    Raises DataError naming the file when it is missing, corrupt, or holds NaN or infinite values.
+    Raises DataError naming the file when it is missing or corrupt, or when its header does not say where a voxel lies.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} is missing; copy it again from the source.")
     try:
         image = nib.load(path)
+        affine, stated = image.affine, np.array(image.header.get_zooms()[:3], dtype=float)
+        unit = int(image.header["xyzt_units"]) & 7  # the other bits are the unit of time
         if len(image.shape) == 2:  # a single slice: add the third axis that its affine has
-            image = nib.Nifti1Image(np.asanyarray(image.dataobj)[..., None], image.affine)
-        image = nib.as_closest_canonical(image)
+            image = nib.Nifti1Image(np.asanyarray(image.dataobj)[..., None], affine)
+    except READ_ERRORS as error:
+        raise DataError(f"{path} cannot be read ({error}); copy it again from the source.") from error
+    sizes = nib.affines.voxel_sizes(affine)
+    flat = not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > FLAT * sizes.prod()
+    if flat or not np.isfinite(stated).all() or stated.min() <= 0:
+        raise DataError(f"{path} has voxel size {_mm(stated)}, by its affine {_mm(sizes)}; correct the header.")
+    if unit in OTHER_UNITS:
+        raise DataError(f"{path} gives its voxel size in {OTHER_UNITS[unit]}; convert the header to mm.")
+    if np.abs(np.log(stated / sizes[: len(stated)])).max() > SIZES_AGREE:
+        raise DataError(f"{path} has voxel size {_mm(stated)} but, by its affine, {_mm(sizes)}; correct the header.")
+    return image
+
+
+def _mm(sizes: np.ndarray) -> str:
+    return " x ".join(f"{size:g}" for size in sizes) + " mm"
+
+
+def read_nifti(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Voxels [X, Y, Z] or [X, Y, Z, C] in RAS order and the voxel size (x, y, z) in mm.
+
+    Raises DataError naming the file when it is missing, corrupt, or holds NaN or infinite values.
+    """
+    try:
+        image = nib.as_closest_canonical(open_nifti(path))
         voxels = np.asanyarray(image.dataobj)
         if voxels.dtype.kind not in "buif":
             raise ValueError(f"voxel type {voxels.dtype} is not a number")
+    except DataError:
+        raise
     except READ_ERRORS as error:
         raise DataError(f"{path} cannot be read ({error}); copy it again from the source.") from error
     if voxels.ndim not in (3, 4) or 0 in voxels.shape:
         raise DataError(f"{path} has shape {voxels.shape}; expected a volume [X, Y, Z] or [X, Y, Z, channels].")
-    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
-    if not all(np.isfinite(spacing)) or min(spacing) <= 0:
-        raise DataError(f"{path} has voxel size {spacing} mm; correct the header.")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise DataError(f"{path} holds NaN or infinite values; clean the file or leave this subject out.")
+    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
     return (voxels[..., 0] if voxels.shape[3:] == (1,) else voxels), spacing
 
 
@@ -149,18 +178,13 @@ def choose_subjects(subjects: Sequence[str], maximum: int, seed: int) -> list[st
     return sorted(np.random.default_rng(seed).choice(known, size=maximum, replace=False).tolist())
 
 
-def field_of_view(paths: Sequence[Path]) -> float:
-    """Largest in-plane extent in mm over NIfTI files (from their headers); it gives all subjects one pixel spacing."""
-    largest = 0.0
-    for path in paths:
-        try:
-            image = nib.load(path)
-            axes = nib.io_orientation(image.affine)[: len(image.shape), 0]
-            extents = {int(a): n * z for a, n, z in zip(axes, image.shape, image.header.get_zooms(), strict=False)}
-        except READ_ERRORS as error:
-            raise DataError(f"{path} cannot be read ({error}); copy it again from the source.") from error
-        largest = max(largest, float(extents[0]), float(extents[1]))
-    return largest
+def choice(read: int, there: int, what: str, seed: int) -> str:
+    """Which part of a source is used, for the record; printed, too, when it is not all."""
+    if read == there:
+        return f"all {there} {what}"
+    text = f"{read} of {there} {what}, chosen by seed {seed}"
+    print(text)
+    return text
 
 
 def fit_square(
@@ -214,8 +238,9 @@ def stack_cases(
 
     cases               (subject, argument of `read`) per volume
     image_size          pixels along each side
-    slices_per_subject  divided among the volumes of a subject, with slice positions numbered consecutively; 0 = all
-    field               see `fit_square`
+    slices_per_subject  divided among the volumes of a subject, at least one from each, with slice positions numbered
+                        consecutively; 0 = all
+    field               see `fit_square` and `grids.field_of_view`
     workers             volumes read at the same time
     progress            called as progress(done, total) after each case
     Raises DataError when no slice is left, or when volumes differ in their number of channels.
@@ -225,7 +250,6 @@ def stack_cases(
         files.setdefault(subject, []).append(case)
     jobs = []
     for subject, own in sorted(files.items()):
-        own = evenly_spaced(own, slices_per_subject)
         jobs += [(subject, case, max(slices_per_subject // len(own), slices_per_subject > 0)) for case in own]
 
     def work(job: tuple[str, object, int]) -> tuple | None:
@@ -248,7 +272,8 @@ def stack_cases(
             images, labels, spacing, keep, depth = result
             if parts["images"] and images.shape[1] != parts["images"][0].shape[1]:
                 raise DataError(
-                    f"{case} has {images.shape[1]} channels, the files before it {parts['images'][0].shape[1]}."
+                    f"{case} has {images.shape[1]} channels, the files before it {parts['images'][0].shape[1]}; "
+                    "give all files the same channels."
                 )
             values = (images, labels, [subject] * len(keep), keep + first_level[subject], spacing)
             for name, value in zip(parts, values, strict=True):

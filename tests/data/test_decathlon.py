@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from medsynth_lib.data import decathlon
+from medsynth_lib.data.grids import check_grid, field_of_view
 from medsynth_lib.data.slices import DataError
 
 SIZES = dict(image_size=32, subjects=0, slices_per_subject=0, seed=0)
@@ -65,6 +66,7 @@ def test_hippocampus(tmp_path):
     assert "may come from one patient" in slices.processing["subjects"]
     few = decathlon.load("hippocampus", tmp_path, **{**SIZES, "subjects": 2, "slices_per_subject": 1})
     assert len(few) == 2 == len(few.unique_subjects())
+    assert few.processing["files"] == "2 of 3 files, chosen by seed 0" and slices.processing["files"] == "all 3 files"
 
 
 def test_brain_tumour_channels_and_labels_are_put_in_brats_order(tmp_path):
@@ -104,6 +106,24 @@ def damage_shape(folder):
     nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), folder / "labelsTr" / "case_001.nii.gz")
 
 
+def damage_origin(folder):
+    file = folder / "labelsTr" / "case_001.nii.gz"
+    affine = np.eye(4)
+    affine[2, 3] = 1  # mm
+    nib.save(nib.Nifti1Image(np.asanyarray(nib.load(file).dataobj).copy(), affine), file)
+
+
+def damage_direction(folder):
+    file = folder / "imagesTr" / "case_001.nii.gz"
+    nib.save(nib.Nifti1Image(np.asanyarray(nib.load(file).dataobj).copy(), np.diag([-1.0, 1, 1, 1])), file)
+
+
+def damage_twice(folder):
+    record = json.loads((folder / "dataset.json").read_text())
+    record["training"].append(record["training"][0])
+    (folder / "dataset.json").write_text(json.dumps(record))
+
+
 def damage_label(folder):
     nib.save(nib.Nifti1Image(np.full((30, 36, 5), 9, np.uint8), np.eye(4)), folder / "labelsTr" / "case_001.nii.gz")
 
@@ -122,7 +142,10 @@ DAMAGES = {
     "is not a Decathlon folder.*training": damage_json,
     "is not a Decathlon folder": damage_no_json,
     "without 'mri'": damage_modality,
-    "case_001.nii.gz has shape": damage_shape,
+    "labelsTr/case_001.nii.gz does not lie on the grid of .*imagesTr/case_001.nii.gz: its shape": damage_shape,
+    "labelsTr/case_001.nii.gz does not lie on the grid of .*imagesTr/case_001.nii.gz: its origin": damage_origin,
+    "case_001.nii.gz: its direction is RAS, not LAS": damage_direction,
+    "lists a case twice": damage_twice,
     "case_001.nii.gz holds label value 9": damage_label,
     "case_001.nii.gz .MR. is constant": damage_constant,
     "case_001.nii.gz cannot be read": damage_file,
@@ -188,6 +211,14 @@ def test_a_wrong_tar_is_refused(tmp_path, monkeypatch):
 
 
 REAL = Path(os.environ.get("MEDSYNTH_DATA") or "none")
+
+
+@pytest.mark.skipif(not (REAL / "Task04_Hippocampus").is_dir(), reason="MEDSYNTH_DATA holds no Task04_Hippocampus")
+def test_real_headers_are_accepted():
+    files = decathlon.find_files(decathlon.TASKS["hippocampus"], REAL)
+    for pair in files.values():
+        check_grid(*pair)
+    assert 30 < field_of_view([label for _, label in files.values()]) < 90
 
 
 @pytest.mark.skipif(not (REAL / "Task04_Hippocampus").is_dir(), reason="MEDSYNTH_DATA holds no Task04_Hippocampus")

@@ -27,7 +27,6 @@ def test_every_orientation_comes_out_upright(tmp_path, codes):
     assert axial.shape == (6, 30, 20)
     assert axial[3, :15].sum() > axial[3, 15:].sum(), "anterior (bright) must be up"
     assert axial[3, 15, 4] > axial[3, 15, 15], "the patient's right (brighter) must be on the left"
-    assert pre.field_of_view([tmp_path / "a.nii.gz"]) == 90
 
 
 def test_read_nifti_names_the_file(tmp_path):
@@ -39,7 +38,7 @@ def test_read_nifti_names_the_file(tmp_path):
     with pytest.raises(DataError, match="bad.nii.gz cannot be read"):
         pre.read_nifti(path)
     path.write_bytes(b"<html>not found</html>")
-    for reader in (pre.read_nifti, lambda p: pre.field_of_view([p])):
+    for reader in (pre.read_nifti, pre.open_nifti):
         with pytest.raises(DataError, match="bad.nii.gz cannot be read"):
             reader(path)
     holed = phantom()
@@ -49,10 +48,44 @@ def test_read_nifti_names_the_file(tmp_path):
         pre.read_nifti(path)
 
 
+def header(sizes, affine=None, unit=2):
+    """A NIfTI header of voxel size `sizes`, with another affine (sform) and unit code where given."""
+    image = nib.Nifti1Image(phantom(), np.diag([*sizes, 1.0]))
+    if affine is not None:
+        image.header.set_sform(affine, code=1)
+        image = nib.Nifti1Image(phantom(), None, image.header)
+    image.header["xyzt_units"] = unit
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        (header((2, 2, 5), np.eye(4)), "voxel size 2 x 2 x 5 mm but, by its affine, 1 x 1 x 1 mm"),
+        (header((2, 2, 5), np.diag([2.0, 2, 0, 1])), "by its affine 2 x 2 x 0 mm"),
+        (header((2, 2, 2), np.array([[2.0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]])), "correct the header"),
+        (header((2, 2, 2), np.diag([np.nan, 2, 2, 1])), "correct the header"),
+        (header((2, 2, 5), unit=3), "voxel size in micrometres; convert the header to mm"),
+        (header((2, 2, 5), unit=1), "voxel size in metres"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(tmp_path, image, sentence):
+    nib.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(DataError, match=f"a.nii.gz.*{sentence}"):
+        pre.read_nifti(tmp_path / "a.nii.gz")
+
+
+def test_rounded_headers_are_read(tmp_path):
+    for k, image in enumerate(
+        [header((0.9766, 0.9766, 5), np.diag([0.9765625, 0.9765625, 5.0001, 1])), header((1, 1, 1), unit=0)]
+    ):
+        nib.save(image, tmp_path / f"{k}.nii.gz")
+        assert pre.read_nifti(tmp_path / f"{k}.nii.gz")[0].shape == (20, 30, 6)
+
+
 def test_single_slice_file(tmp_path):
     nib.save(nib.Nifti1Image(np.ones((5, 7), np.uint8), np.eye(4)), tmp_path / "flat.nii")
     assert pre.read_nifti(tmp_path / "flat.nii")[0].shape == (5, 7, 1)
-    assert pre.field_of_view([tmp_path / "flat.nii"]) == 7
 
 
 def test_scale_intensity_per_channel_and_scale_free():
@@ -87,6 +120,11 @@ def test_even_spacing_and_choice_of_subjects():
     assert len(set(chosen)) == 10 and chosen == pre.choose_subjects(names[::-1], 10, seed=1)
     assert chosen != pre.choose_subjects(names, 10, seed=2)
     assert pre.choose_subjects(names, 0, 1) == sorted(names)
+
+
+def test_a_choice_is_printed(capsys):
+    assert pre.choice(7, 7, "files", seed=3) == "all 7 files" and not capsys.readouterr().out
+    assert pre.choice(5, 7, "files", seed=3) == "5 of 7 files, chosen by seed 3" == capsys.readouterr().out.strip()
 
 
 def test_brain_rule():
@@ -138,7 +176,8 @@ def test_stack_cases_shares_slices_and_counts_levels_on():
     few = pre.stack_cases(cases, cut, slices_per_subject=2, **sizes)
     assert few["subjects"].tolist() == ["a", "a", "b", "b"]
     one = pre.stack_cases(cases, cut, slices_per_subject=1, **sizes)
-    assert one["subjects"].tolist() == ["a", "b"] and "labels" not in one
+    assert one["subjects"].tolist() == ["a", "b", "b"], "no file is dropped"
+    assert "labels" not in one
 
 
 def test_case_without_fitting_slice_is_left_out():

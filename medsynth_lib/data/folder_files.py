@@ -1,0 +1,206 @@
+"""Finding a user's files: the folders of images and of masks, what is in them, and which mask belongs to which image.
+
+Nothing is passed over in silence: what is not read is an error, or a text in `notes`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from .image_files import SUFFIXES, suffix
+from .slices import DataError
+
+IMAGE_FOLDERS = ("images", "imagestr")  # without regard to capitals; those in Tr are the names of MSD and nnU-Net
+LABEL_FOLDERS = ("labels", "labelstr", "masks", "annotations")
+UNLABELLED_TEST = ("imagests", "labelsts")  # MSD's and nnU-Net's test images, which are not read
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
+
+# A folder named like this may hold masks. Short words count only when they stand alone: "gt" also occurs in "length".
+LIKE_MASKS = re.compile(r"label|mask|segm|annot|truth|contour|(?<![a-z])(segs?|gt|rois?|targets?)(?![a-z])")
+# Endings by which the name of a mask may differ from that of its image.
+MASK_ENDING = re.compile(r"[ ._-](masks?|labels?|labelmaps?|segm?|segmentations?|annotations?|gt|roi)$")
+IMAGE_ENDING = re.compile(r"[ ._-](0000|image|img)$")  # _0000 is nnU-Net's first channel
+SHOWN = 3  # names that a message gives as examples
+
+
+def find_pairs(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Path] | None]:
+    """Name without ending -> image file, and the same name -> mask file (None when there are no masks).
+
+    Appends a text to `notes` for every file or folder that is not read or not named as expected. Raises DataError,
+    naming what was seen, for an image without a mask, for names that allow two readings, and for missing content.
+    """
+    image_folder, label_folder = _find_folders(path, notes)
+    images = _list_files(image_folder, notes)
+    if not images:
+        raise DataError(
+            f"{image_folder} holds no image ({_seen(image_folder)}); put one file per slice or volume there "
+            f"({', '.join(SUFFIXES)})."
+        )
+    plain = {stem.casefold(): file for stem, file in images.items()}
+    for stem, file in images.items():
+        bare = MASK_ENDING.sub("", stem.casefold())
+        if bare in plain and plain[bare] != file:
+            raise DataError(
+                f"{file} looks like the mask of {plain[bare].name} beside it; move the masks into {path / 'labels'}."
+            )
+    if label_folder is None:
+        return images, None
+    return images, _match(images, _list_files(label_folder, notes), label_folder, notes)
+
+
+def _find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
+    """The folders of images and of masks below `path`; None in place of the second when nothing resembles it."""
+    entries = {entry: normal(entry.name).casefold() for entry in list_entries(path)}
+    folders = {entry: name for entry, name in entries.items() if entry.is_dir() or is_broken(entry)}
+    images = [entry for entry, name in folders.items() if name in IMAGE_FOLDERS]
+    if len(images) != 1:
+        raise DataError(
+            f"{path / 'images'} does not exist; put the images into a folder of that name ({_seen(path)})."
+            if not images
+            else f"{path} holds {_names(images)}, each of which may hold the images; keep one of them there."
+        )
+    archives = {entry: name for entry, name in entries.items() if name.endswith(ARCHIVES) and entry.is_file()}
+    alike = [
+        entry for entry, name in (folders | archives).items() if LIKE_MASKS.search(name) and name not in UNLABELLED_TEST
+    ]
+    known = [entry for entry in alike if entries[entry] in LABEL_FOLDERS]
+    if len(alike) > 1 or len(known) < len(alike):
+        raise DataError(
+            f"{path} holds {_names(alike)}, which may hold masks; give the masks one folder called labels and move "
+            "anything else away."
+        )
+    for folder in (*images, *known):
+        require_content(folder)
+    if known and known[0].name != "labels":
+        notes.append(f"folder of masks: {known[0].name}")
+    notes += [f"folder not read: {entry.name}" for entry in folders if entry not in (*images, *known)]
+    notes += ["images outside the folder of images, not read"] * sum(
+        suffix(entry) in SUFFIXES and entry.is_file() for entry in entries
+    )
+    return images[0], known[0] if known else None
+
+
+def list_entries(folder: Path) -> list[Path]:
+    """Everything in `folder`, sorted, except hidden files and those that operating systems leave behind."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed ({error.strerror}); check that you may read it.") from error
+    return [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in SYSTEM_FILES]
+
+
+def normal(text: str) -> str:
+    """Unicode's composed form (NFC): one file system stores an accented letter as one character, another as two."""
+    return unicodedata.normalize("NFC", text)
+
+
+def is_broken(entry: Path) -> bool:
+    """Whether `entry` is a link to something that is not there."""
+    return entry.is_symlink() and not entry.exists()
+
+
+def require_content(entry: Path) -> None:
+    """Raise DataError for a link to something that is not there."""
+    if is_broken(entry):
+        raise DataError(
+            f"{entry} is a link to {entry.readlink()}, which is not there; fetch its content (datalad get) or remove "
+            "the link."
+        )
+
+
+def _list_files(folder: Path, notes: list[str]) -> dict[str, Path]:
+    """Name without ending -> file of a known ending in `folder`; anything else is an error or reported in `notes`."""
+    files: dict[str, Path] = {}
+    unread = []
+    for entry in list_entries(folder):
+        require_content(entry)
+        if entry.is_dir():
+            unread.append(entry)
+        elif suffix(entry) not in SUFFIXES:
+            notes.append(f"files {f'ending in {suffix(entry)}' if suffix(entry) else 'without an ending'}, not read")
+        else:
+            _require_readable_name(entry)
+            stem = normal(entry.name[: -len(suffix(entry))])
+            if stem in files:
+                raise DataError(f"{entry} and {files[stem].name} share the name {stem!r}; rename or remove one.")
+            files[stem] = entry
+    full = [entry for entry in unread if _holds_images(entry)]
+    if full:
+        raise DataError(
+            f"{folder} holds {_names(full)} with images that would not be read; move their files into {folder.name} "
+            "itself and name the subjects in subjects.csv."
+        )
+    notes += [f"folder not read: {folder.name}/{entry.name}" for entry in unread]
+    return files
+
+
+def _require_readable_name(file: Path) -> None:
+    try:
+        file.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{ascii(str(file))} has a name that is not UTF-8; rename the file.") from error
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(
+        suffix(file) in SUFFIXES and not file.name.startswith(".") and (file.is_file() or is_broken(file))
+        for file in folder.rglob("*")
+    )
+
+
+def _match(images: dict[str, Path], masks: dict[str, Path], folder: Path, notes: list[str]) -> dict[str, Path]:
+    """Image name -> mask: by equal names, or by names that differ in a known ending or in capitals, one to one."""
+    if not set(images) - set(masks):
+        notes += ["masks without an image, not read"] * len(set(masks) - set(images))
+        return {stem: masks[stem] for stem in images}
+    readings: dict[str, set[str]] = {}
+    for stem in masks:
+        for reading in _readings(stem, MASK_ENDING):
+            readings.setdefault(reading, set()).add(stem)
+    matched: dict[str, str] = {}
+    for stem, file in images.items():
+        found = set().union(*(readings.get(reading, ()) for reading in _readings(stem, IMAGE_ENDING)))
+        if not found:
+            raise DataError(
+                f"{file} has no mask in {folder} (which holds {_names(list_entries(folder))}); give the mask the name "
+                f"{stem}, or move the image away."
+            )
+        if len(found) > 1:
+            both = _names(masks[name] for name in sorted(found))
+            raise DataError(f"{file} may belong to {both} in {folder}; give its mask the name {stem}.")
+        matched[stem] = found.pop()
+    shared = {mask: stem for stem, mask in matched.items()}
+    for stem, mask in matched.items():
+        if shared[mask] != stem:
+            both = _names([images[stem], images[shared[mask]]])
+            raise DataError(f"{masks[mask]} may be the mask of {both}; give each mask the name of its image.")
+    spare = set(masks) - set(shared)
+    for mask in sorted(spare):
+        # Such as a_mask_2 beside a_mask: a second mask of one image, or the mask of an image that is not there.
+        if any(re.match(re.escape(stem) + "[ ._-]", mask, re.IGNORECASE) for stem in images):
+            raise DataError(f"{masks[mask]} may be a second mask of an image; give each image one mask of its name.")
+    notes += ["masks without an image, not read"] * len(spare)
+    notes += ["masks whose names differ from the image's, matched one to one"] * sum(
+        stem != mask for stem, mask in matched.items()
+    )
+    return {stem: masks[mask] for stem, mask in matched.items()}
+
+
+def _readings(stem: str, ending: re.Pattern) -> set[str]:
+    """The name without regard to capitals, with and without the ending."""
+    return {stem.casefold(), ending.sub("", stem.casefold())}
+
+
+def _names(files: Iterable[Path]) -> str:
+    """The first file names, and how many more there are."""
+    names = [file.name for file in files]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "nothing") + more
+
+
+def _seen(folder: Path) -> str:
+    return f"seen there: {_names(list_entries(folder))}"

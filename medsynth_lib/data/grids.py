@@ -1,0 +1,89 @@
+"""Where voxels lie, from the headers of NIfTI files alone: whether files share one grid, and how much they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from . import preprocess as pre
+from .slices import DataError
+
+# Programs round what they write, so headers of one grid may differ a little. A direction or voxel size wrong by 0.001
+# moves the far end of 500 voxels by half a voxel. The smallest real error of an origin is half a voxel: the corner of
+# the first voxel taken for its centre.
+DIRECTION = 1e-3  # largest difference of the axes' unit vectors, and relative difference of the voxel sizes
+ORIGIN = 0.1  # largest distance of the origins, in voxels along any axis
+OUTLIER = 3  # a field of view this many times larger or smaller than the median has a wrong unit, not a larger patient
+
+
+def check_grid(reference: Path, *others: Path) -> None:
+    """Raise DataError, naming two files, unless all have the shape, voxel size, direction and origin of `reference`.
+
+    Headers are compared as stored. Two files that say the same place in another order of voxels are refused, too:
+    mostly one of the headers is wrong, and nothing in the files says which.
+    """
+    expected = pre.open_nifti(reference)
+    for other in others:
+        differences = _differences(pre.open_nifti(other), expected)
+        if differences:
+            raise DataError(
+                f"{other} does not lie on the grid of {reference}: its {' and its '.join(differences)}; save it again "
+                "on that grid, or correct the header that is wrong."
+            )
+
+
+def _differences(image: nib.Nifti1Image, expected: nib.Nifti1Image) -> list[str]:
+    """What differs between the two grids, in words: "shape is ..., not ..."."""
+    found = []
+    shapes = [tuple(i.shape[:3]) for i in (image, expected)]
+    if shapes[0] != shapes[1]:
+        found.append(f"shape is {shapes[0]}, not {shapes[1]}")
+    sizes = [nib.affines.voxel_sizes(i.affine) for i in (image, expected)]
+    if np.abs(sizes[0] / sizes[1] - 1).max() > DIRECTION:
+        found.append(f"voxel size is {_numbers(sizes[0])} mm, not {_numbers(sizes[1])} mm")
+    axes = [i.affine[:3, :3] / size for i, size in zip((image, expected), sizes, strict=True)]
+    if np.abs(axes[0] - axes[1]).max() > DIRECTION:
+        codes = ["".join(nib.aff2axcodes(i.affine)) for i in (image, expected)]
+        turned = max(np.degrees(np.arccos(np.clip((axes[0] * axes[1]).sum(axis=0), -1, 1))))
+        found.append(f"direction is {codes[0]}, not {codes[1]} (an axis differs by {turned:.3g} degrees)")
+    shift = image.affine[:3, 3] - expected.affine[:3, 3]
+    if np.abs(np.linalg.solve(expected.affine[:3, :3], shift)).max() > ORIGIN:
+        origins = [i.affine[:3, 3] for i in (image, expected)]
+        found.append(f"origin is {_numbers(origins[0])} mm, not {_numbers(origins[1])} mm")
+    return found
+
+
+def _numbers(values: np.ndarray) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
+
+
+def field_of_view(paths: Sequence[Path]) -> float:
+    """Largest in-plane extent in mm over NIfTI files (from their headers); it gives all subjects one pixel spacing.
+
+    Raises DataError naming a file whose extent differs from the median by more than a factor of three: all others
+    would shrink beside it, or it beside them.
+    """
+    extents = np.array([_extent(path) for path in paths])
+    median = np.median(extents, axis=0)
+    ratios = np.exp(np.abs(np.log(extents / median))).max(axis=1)
+    worst = int(ratios.argmax())
+    if ratios[worst] > OUTLIER:
+        raise DataError(
+            f"{paths[worst]} shows {_numbers(extents[worst].round(1))} mm from right to left and from back to front, "
+            f"but the median of all {len(paths)} files is {_numbers(median.round(1))} mm; correct the voxel size in "
+            "its header or leave the file out."
+        )
+    return float(extents.max())
+
+
+def _extent(path: Path) -> tuple[float, float]:
+    """Extent (x, y) in mm of a volume along the patient's axes, each along the nearest axis of its voxels."""
+    image = pre.open_nifti(path)
+    axes = nib.io_orientation(image.affine)[:, 0]
+    extents = dict(zip(axes, image.shape[:3] * nib.affines.voxel_sizes(image.affine), strict=True))
+    if not extents[0] * extents[1] > 0:
+        raise DataError(f"{path} has shape {image.shape}, without a single voxel; copy it again from the source.")
+    return float(extents[0]), float(extents[1])

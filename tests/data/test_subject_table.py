@@ -1,0 +1,122 @@
+"""subjects.csv as spreadsheets and people write it."""
+
+import unicodedata
+
+import pytest
+
+from medsynth_lib.data.slices import DataError
+from medsynth_lib.data.subject_table import read_subjects
+
+OWNERS = {"a": "M\u00fcller", "b": "M\u00fcller", "c": "p 2"}
+TABLE = "file,subject\na.png,M\u00fcller\nb.png,M\u00fcller\nc.nii.gz,p 2\n"
+
+
+@pytest.fixture
+def images(tmp_path):
+    (tmp_path / "images").mkdir()
+    return {name[0]: tmp_path / "images" / name for name in ("a.png", "b.png", "c.nii.gz")}
+
+
+def read(images, content=TABLE, name="subjects.csv", encoding="utf-8"):
+    """(owners, notes) with the table in the folder above that of the images."""
+    path = images["a"].parents[1]
+    (path / name).write_bytes(content.encode(encoding))
+    return read_subjects(path, images, notes := []), notes
+
+
+def test_no_table(images):
+    assert read_subjects(images["a"].parents[1], images, []) is None
+
+
+@pytest.mark.parametrize("name", ["subjects.csv", "Subjects.csv", "SUBJECTS.CSV"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", ", ", " ; "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_every_way_of_writing_it(images, name, separator, encoding):
+    assert read(images, TABLE.replace(",", separator), name, encoding) == (OWNERS, [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.replace("\n", "\r\n"),
+        TABLE.replace("\n", "\r"),
+        TABLE.replace("file,subject", "File,Subject"),
+        TABLE.replace("file,subject", " FILE , subject "),
+        TABLE + "\n,\n",
+        TABLE.replace("\n", ",,\n").replace("file,subject,,", "file,subject,,"),
+        TABLE.replace(".png", ""),
+        TABLE.replace("a.png", "images/a.png").replace("b.png", r"C:\scans\b.png"),
+        TABLE.replace("p 2", '"p 2"'),
+        unicodedata.normalize("NFD", TABLE),
+        TABLE.replace("b.png,M\u00fcller", unicodedata.normalize("NFD", "b.png,M\u00fcller")),
+        "age,subject,file\n" + "9,M\u00fcller,a.png\n9,M\u00fcller,b.png\n7,p 2,c\n",
+        TABLE + "a.png,M\u00fcller\n",  # twice, but the same
+    ],
+)
+def test_untidy_but_clear(images, content):
+    assert read(images, content) == (OWNERS, [])
+
+
+def test_windows_1252_is_noted(images):
+    assert read(images, encoding="cp1252") == (OWNERS, ["subjects.csv that is not UTF-8, read as Windows-1252"])
+
+
+def test_rows_without_an_image_are_counted(images):
+    owners, notes = read(images, TABLE + "d.png,p3\ne.png,p4\n")
+    assert owners == OWNERS and notes == ["rows of subjects.csv without an image"] * 2
+
+
+def test_names_of_files_are_compared_in_one_unicode_form(images):
+    name = unicodedata.normalize("NFD", "M\u00fc.png")
+    both = {**images, unicodedata.normalize("NFC", "M\u00fc"): images["a"].with_name(name)}
+    assert read(both, TABLE + "M\u00fc.png,p9\n")[0]["M\u00fc"] == "p9"
+
+
+HEADER = "file,subject\n"
+REFUSED = {
+    "gives a.png the subjects M\u00fcller and p9": TABLE + "a.png,p9\n",
+    "gives b.png the subjects M\u00fcller and p7": TABLE + "b,p7\n",
+    "gives a.png the subjects M\u00fcller and p5": TABLE + "siteB/a.png,p5\n",
+    "has the columns 'name', 'patient'; it needs the columns file,subject": "name,patient\na.png,1\n",
+    "has the columns 'file'; ": "file\na.png\n",
+    "has the columns 'file', 'subject', 'subject'; ": "file,subject,subject\na.png,1,2\n",
+    "has the columns none; ": "",
+    "has the columns 'sep=', ''; ": "sep=;\nfile;subject\na.png;1\n",
+    "lacks the file or the subject in line 3": HEADER + "a.png,p1\nb.png,\nc.nii.gz,p2\n",
+    "has 3 cells in line 2 but 2 columns; put quotes": HEADER + "a.png,Li, Wei\nb.png,Li, Na\nc,1\n",
+    "has 1 cells in line 2": HEADER + "a.png\n",
+    r"does not name c.nii.gz \(it names 2 files, such as a.png\); add a row c.nii.gz,<subject>": HEADER
+    + "a.png,1\nb,1\n",
+    "does not name b.png": TABLE.replace("b.png", "b.jpg"),
+    "subjects P1 and p1, which differ in capitals": HEADER + "a.png,p1\nb.png,P1\nc,2\n",
+    "cannot be read .*save it as CSV in UTF-8": HEADER + 'a.png,"p1\nb.png,p1\nc,2\n',
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_tables_that_do_not_decide_are_refused(images, sentence):
+    with pytest.raises(DataError, match=f"subjects.csv.*{sentence}"):
+        read(images, REFUSED[sentence])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["subjects.csv.csv", "images/subjects.csv", "subject.csv", "patients.xlsx", "participants.tsv", "Subjects.txt"],
+)
+def test_a_table_of_a_similar_name_is_pointed_out(images, name):
+    with pytest.raises(
+        DataError, match=f"{name} looks like the list of subjects, which is expected as .*/subjects.csv"
+    ):
+        read(images, name=name)
+
+
+def test_two_tables_are_refused(images):
+    read(images, name="Subjects.csv")
+    with pytest.raises(DataError, match="holds Subjects.csv and subjects.csv; keep one"):
+        read(images)
+
+
+def test_a_table_whose_content_is_missing_is_named(images, tmp_path):
+    (tmp_path / "subjects.csv").symlink_to("/nowhere/annex")
+    with pytest.raises(DataError, match="subjects.csv is a link to /nowhere/annex"):
+        read_subjects(tmp_path, images, [])

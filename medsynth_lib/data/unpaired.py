@@ -42,8 +42,10 @@ def halves(slices: SliceSet, seed: int) -> tuple[SliceSet, SliceSet]:
 def unpaired(a: SliceSet, b: SliceSet, seed: int) -> dict[str, Tensor]:
     """{"a": [N, Ca, H, W], "b": [N, Cb, H, W]} for `fit`; N is the size of the larger set, the smaller is repeated.
 
-    Both are shuffled, so images of one row are unrelated; the losses of an unpaired method never compare them.
-    Raises DataError when a subject is in both sets, or when the image sizes differ.
+    Both are shuffled, so images of one row are unrelated; the losses of an unpaired method never compare them. Slices
+    without content (constant in every channel, as where a scan ends early) are left out: instance norms multiply the
+    gradient at a constant image by 300 in every layer, until it overflows.
+    Raises DataError when a subject is in both sets, when the image sizes differ, or when no slice has content.
     """
     common = set(a.subjects) & set(b.subjects)
     if common:
@@ -53,6 +55,10 @@ def unpaired(a: SliceSet, b: SliceSet, seed: int) -> dict[str, Tensor]:
         )
     if a.size != b.size:
         raise DataError(f"the domains have {a.size} and {b.size} pixels; load both at one image size.")
-    rng, n = np.random.default_rng(seed), max(len(a), len(b))
-    order = (np.resize(rng.permutation(len(part)), n) for part in (a, b))
+    content = [np.flatnonzero(np.ptp(part.images, axis=(1, 2, 3)) > 0) for part in (a, b)]
+    for part, rows in zip((a, b), content, strict=True):
+        if not len(rows):
+            raise DataError(f"{part.source}: every slice of channel {part.channels[0]} is constant; choose another.")
+    rng, n = np.random.default_rng(seed), max(map(len, content))
+    order = [np.resize(rng.permutation(rows), n) for rows in content]
     return {name: torch.from_numpy(part.images[rows]) for name, part, rows in zip("ab", (a, b), order, strict=True)}

@@ -36,6 +36,17 @@ def test_the_smaller_domain_is_repeated_and_nothing_is_left_out():
     assert len({x.numpy().tobytes() for x in tensors["b"]}) == 2
 
 
+def test_slices_without_content_are_left_out():
+    a, b = subject_slices(["a", "b", "c"]), subject_slices(["d", "e"])
+    a.images[1] = -1
+    tensors = unpaired(of_channels(a, "T1"), of_channels(b, "T1"), seed=0)
+    kept = {x.numpy().tobytes() for x in tensors["a"]}
+    assert kept == {a.images[k, :1].tobytes() for k in range(len(a)) if k != 1}
+    a.images[:] = -1
+    with pytest.raises(DataError, match="every slice of channel T1 is constant"):
+        unpaired(of_channels(a, "T1"), of_channels(b, "T1"), seed=0)
+
+
 def test_hidden_pairs_are_refused():
     with pytest.raises(DataError, match=r"1 subjects \(e.g. b\) are in both domains"):
         unpaired(subject_slices(["a", "b"]), subject_slices(["b", "c"]), seed=0)

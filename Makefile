@@ -19,6 +19,9 @@ SHELL := bash
 
 # Relative paths only: the checkout may lie in a folder with spaces.
 RUN := .venv/bin/python
+# A dollar sign in a path is one, not the beginning of a variable of make's.
+override PROFILE := $(value PROFILE)
+override DATA := $(value DATA)
 export PROFILE DATA NOTEBOOKS SEGMENTERS
 
 # What each command takes; medsynth_lib describes every option: .venv/bin/python -m medsynth_lib reproduce --help
@@ -28,9 +31,9 @@ PART = --cores $(CORES) --notebooks "$$NOTEBOOKS" --segmenters "$$SEGMENTERS"
 help:  ## show this text
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo "PROFILE=smoke|demo|reference|gpu|paper|family|FILE.toml  DATA=phantom|phantom-uniform|hippocampus|braintumour|brats:PATH|folder:PATH|pneumoniamnist"
+	@echo "PROFILE=smoke|demo|reference|gpu|paper|family|FILE.toml  DATA=phantom|phantom-uniform|hippocampus|braintumour|brats:PATH|folder:PATH|classes:PATH|pneumoniamnist"
 	@echo "SEED=0  CORES=$(CORES)  NOTEBOOKS=core|all|\"00 01 05\"  SEGMENTERS=\"unet dynunet swin\"  PYTHON=python3  TORCH_INDEX=URL"
-	@echo "now: PROFILE=$(PROFILE) DATA=$(DATA) SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
+	@echo "now: PROFILE=$$PROFILE DATA=$$DATA SEED=$(SEED) CORES=$(CORES) NOTEBOOKS=$(NOTEBOOKS)"
 
 reproduce: known .venv/.stamp  ## run the notebooks, print the results table and the report's path
 	@$(RUN) -m medsynth_lib reproduce $(RUN_OF) $(PART)
@@ -72,8 +75,8 @@ known:
 	@case "$$PROFILE" in smoke|demo|reference|gpu|paper|family) ;; \
 	  *.toml) test -f "$$PROFILE" || { echo "there is no file '$$PROFILE'; correct PROFILE"; exit 2; };; *) \
 	  echo "unknown PROFILE '$$PROFILE'; known profiles: smoke, demo, reference, gpu, paper, family, or a .toml file"; exit 2;; esac
-	@case "$$DATA" in phantom|phantom-uniform|hippocampus|braintumour|pneumoniamnist|brats:?*|folder:?*) ;; *) \
-	  echo "unknown DATA '$$DATA'; known: phantom, phantom-uniform, hippocampus, braintumour, brats:PATH, folder:PATH, pneumoniamnist"; exit 2;; esac
+	@case "$$DATA" in phantom|phantom-uniform|hippocampus|braintumour|pneumoniamnist|brats:?*|folder:?*|classes:?*) ;; *) \
+	  echo "unknown DATA '$$DATA'; known: phantom, phantom-uniform, hippocampus, braintumour, brats:PATH, folder:PATH, classes:PATH, pneumoniamnist"; exit 2;; esac
 	@case "$(SEED)" in ''|*[!0-9]*) echo "SEED is '$(SEED)'; give a whole number from 0 on"; exit 2;; esac
 	@case "$(CORES)" in ''|*[!0-9]*|0) echo "CORES is '$(CORES)'; give a whole number from 1 on"; exit 2;; esac
 	@for n in $${NOTEBOOKS//,/ }; do case "$$n" in core|all) ;; *) ls notebooks/"$$n"[_.]*ipynb >/dev/null 2>&1 || { \

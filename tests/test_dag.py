@@ -24,10 +24,10 @@ GENERATORS_OF_06 = SMOKE.compared
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A copy of library and notebooks, so that the test may edit them, in a folder with spaces."""
+    """A copy of library and notebooks, so that the test may edit them, in a folder with spaces and braces."""
     from conftest import ROOT
 
-    folder = tmp_path_factory.mktemp("a house") / "med synth"
+    folder = tmp_path_factory.mktemp("a {house}") / "med synth"
     for name in ("medsynth_lib", "notebooks", "results"):
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".snakemake"))
@@ -201,11 +201,11 @@ def test_unknown_requests_list_the_known(house, more, words):
 
 def test_the_paper_is_planned_on_brats_without_running_it(house, tmp_path, monkeypatch):
     """22 arms x 10 trainings x 2 segmenters, each a job of its own; the speed is made up here."""
-    (tmp_path / "brats").mkdir()
+    (tmp_path / "{3F25} br{a}ts").mkdir()
     stub = house / "medsynth_lib" / "studies" / "estimate.py"
     text = stub.read_text()
     stub.write_text(text + "\n\ndef images_per_second(*_):\n    return 1_000.0, 1_000_000\n")
-    done = run(house, "--profile", "paper", "--data", f"brats:{tmp_path / 'brats'}", "--dry-run")
+    done = run(house, "--profile", "paper", "--data", "brats:" + str(tmp_path / "{3F25} br{a}ts"), "--dry-run")
     stub.write_text(text)
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"^arm +440$", done.stdout, re.M)

@@ -74,13 +74,13 @@ def test_a_missing_python_is_told_what_to_do(copy):
 
 
 def test_reproduce_passes_its_variables_on_and_installs_once(copy):
-    """With a stand-in for the environment: paths with spaces survive, a present stamp means no installation."""
+    """With a stand-in for the environment: paths with any signs survive, a present stamp means no installation."""
     stand_in_for_python(copy)
     done = make(
-        copy, "reproduce", "PROFILE=smoke", "DATA=folder:/data/my images", "SEED=3", "CORES=2", "NOTEBOOKS=00 01"
+        copy, "reproduce", "PROFILE=smoke", "DATA=folder:/data/{my} $images's", "SEED=3", "CORES=2", "NOTEBOOKS=00 01"
     )
     assert done.returncode == 0, done.stderr
-    for word in ("<reproduce>", "<smoke>", "<folder:/data/my images>", "<3>", "<2>", "<00 01>"):
+    for word in ("<reproduce>", "<smoke>", "<folder:/data/{my} $images's>", "<3>", "<2>", "<00 01>"):
         assert word in done.stdout
 
 

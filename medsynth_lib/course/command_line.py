@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..experiment import options
+from ..experiment import disk, options
+from . import environment
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ COMMANDS = {
     "plan": Command(
         "show what reproduce would run: jobs, hours, disk", options.plan, "course.reproduce", more=("--dry-run",)
     ),
+    "inspect": Command("look at your data before a run", options.inspect, "experiment.inspection"),
     "sample": Command("sample synthetic slices from a trained generator", options.sample, "experiment.sampling"),
     "release": Command("write a generator's samples as a data set to share", options.release, "evaluation.release"),
     "student": Command("write copies of the notebooks without solutions", options.student, "course.student"),
@@ -54,4 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     command, rest = COMMANDS[words[0]], words[1:]
     command.parser().parse_args(rest)  # ends here for --help and for what it does not know
-    return importlib.import_module(f"medsynth_lib.{command.module}").main([*rest, *command.more])
+    try:
+        environment.settle()
+    except ValueError as error:
+        print(error)
+        return 2
+    try:
+        return importlib.import_module(f"medsynth_lib.{command.module}").main([*rest, *command.more])
+    except OSError as error:
+        print(disk.sentence(error))
+        return 2

@@ -16,6 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ..core.locks import own_turn
+from ..experiment import disk
 from .notebooks import FOLDER, NOTEBOOKS
 
 CONVERT = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
@@ -109,6 +110,9 @@ def main(arguments: list[str]) -> int:
     except ParameterError as error:
         print(error)
         return 2
+    except OSError as error:
+        print(f"{arguments[0]} failed: {disk.sentence(error)}")
+        return 1
 
 
 def silence_children() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..experiment import options
+from ..experiment import disk, options
 
 
 def environment(threads: int, shared: bool) -> dict[str, str]:
@@ -36,6 +36,9 @@ def run(module: str, words: list[str], log: Path, name: str, threads: int, share
                     show(f"[{name}] ".encode() + line.rstrip(b"\r\n") + b"\n")
                 code = child.wait()
                 return 128 - code if code < 0 else code
+            except OSError:  # no space for the log: the child has nowhere to write either
+                child.terminate()
+                raise
             except KeyboardInterrupt:  # Ctrl-C reaches the child as well; its last output is still read
                 continue
 
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run(asked.module, asked.words, asked.log, asked.name, asked.threads, asked.shared)
     except OSError as error:
-        print(f"[{asked.name}] {asked.log} could not be written ({error}); free space on the disk.")
+        print(f"[{asked.name}] {asked.log} could not be written: {disk.sentence(error)}")
         return 1
 
 

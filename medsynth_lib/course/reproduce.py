@@ -11,16 +11,17 @@ import sys
 import time
 from pathlib import Path
 
-from ..core.checkpoints import write_json
+from ..core.checkpoints import CheckpointError, write_json
 from ..core.locks import LOCK, Taken, lock
 from ..core.progress import clock
 from ..data import registry
-from ..experiment import options
+from ..experiment import disk, options, source
 from ..experiment.finished import DONE, is_done
 from ..experiment.profiles import Profile, minutes, profile
 from ..studies import memorization_plan, segmentation_plan
 from . import scheduler
 from .notebooks import CORE, MEMORIZATION, SEGMENTATION, select, trained_by
+from .requests import refuse_impossible
 
 # The folders of the trainings that are jobs of their own, by notebook
 TRAININGS = {SEGMENTATION: ("own/*/*", "arms/*/*/*"), MEMORIZATION: ("memorization/*/*",)}
@@ -47,8 +48,15 @@ def plan(names: list[str], profile_name: str, trainings: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
-def forget_changed(folder: Path) -> None:
-    """Remove `done.json` of jobs whose result, samples or weights changed since it was written: they run again."""
+def forget_changed(folder: Path, data: str) -> None:
+    """Remove `done.json` of jobs whose result, samples or weights changed since it was written: they run again.
+
+    Of 00_data also when files of the source `data` changed: Snakemake then repeats whatever was made from it.
+    """
+    first = folder / "00_data" / DONE
+    if first.is_file() and (changed := source.changes(first.parent, data)[0]):
+        print(f"{changed} since 00_data was made: it runs again, and so do the notebooks that read it")
+        first.unlink()
     jobs = ("*", *(where for trainings in TRAININGS.values() for where in trainings))
     for note in [note for job in jobs for note in sorted(folder.glob(f"{job}/{DONE}"))]:
         if not is_done(note.parent):
@@ -58,6 +66,8 @@ def forget_changed(folder: Path) -> None:
 
 def tell_failure(folder: Path, names: list[str]) -> None:
     """Print which notebooks or trainings failed, with the last line and the path of their logs."""
+    if disk.is_full(folder):  # then the logs may not say so
+        print(f"\nthe disk of {folder} is full; free space, or set MEDSYNTH_RUNS to a folder on another disk")
     logs = [folder / name / "log.txt" for name in names]
     for name, trainings in TRAININGS.items():
         logs += [log for where in trainings for log in sorted(folder.glob(f"{where}/log.txt"))] if name in names else []
@@ -75,8 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = options.reproduce().parse_args(arguments)
     try:
         settings = profile(asked.profile)
-        registry.check(asked.data)
+        asked.data = registry.resolved(asked.data)  # for jobs, which run in other folders
         names = select(asked.notebooks)
+        refuse_impossible(names, asked.profile, asked.data)
         segmentation_plan.check(asked.segmenters.split(), settings.data.image_size)
     except ValueError as error:
         print(error)
@@ -92,6 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
             code = carry_out(asked, settings, names, folder)
     except Taken as holder:
         print(f"another run ({holder}) is using {folder}; wait for it or choose another SEED.")
+        return 2
+    except CheckpointError as error:
+        print(error)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command continues from here.")
@@ -114,7 +128,7 @@ def carry_out(asked: argparse.Namespace, settings: Profile, names: list[str], fo
         own = segmentation_plan.own_generators(settings.segmentation, generators)
     wish = {"profile": asked.profile, "data": asked.data, "seed": asked.seed, "notebooks": names}
     write_json(folder / "config.json", {**wish, "segmenters": asked.segmenters})
-    forget_changed(folder)
+    forget_changed(folder, asked.data)
     if asked.dry_run:
         if jobs:
             from ..studies.estimate import estimate  # imports torch, and trains for seconds

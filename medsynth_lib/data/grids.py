@@ -27,15 +27,14 @@ def check_grid(reference: Path, *others: Path) -> None:
     """
     expected = pre.open_nifti(reference)
     for other in others:
-        differences = _differences(pre.open_nifti(other), expected)
-        if differences:
+        if found := differences(pre.open_nifti(other), expected):
             raise DataError(
-                f"{other} does not lie on the grid of {reference}: its {' and its '.join(differences)}; save it again "
+                f"{other} does not lie on the grid of {reference}: its {' and its '.join(found)}; save it again "
                 "on that grid, or correct the header that is wrong."
             )
 
 
-def _differences(image: nib.Nifti1Image, expected: nib.Nifti1Image) -> list[str]:
+def differences(image: nib.Nifti1Image, expected: nib.Nifti1Image) -> list[str]:
     """What differs between the two grids, in words: "shape is ..., not ..."."""
     found = []
     shapes = [tuple(i.shape[:3]) for i in (image, expected)]
@@ -61,26 +60,31 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def field_of_view(paths: Sequence[Path]) -> float:
-    """Largest in-plane extent in mm over NIfTI files (from their headers); it gives all subjects one pixel spacing.
+    """Largest in-plane extent in mm over NIfTI files (from their headers); see `largest_extent`."""
+    return largest_extent({path: extent(path) for path in paths})
+
+
+def largest_extent(extents: dict[Path, tuple[float, float]]) -> float:
+    """The largest of the extents (width, height) in mm, by file; it gives all subjects one pixel spacing.
 
     Raises DataError naming a file whose extent differs from the median by more than a factor of three: all others
     would shrink beside it, or it beside them.
     """
-    extents = np.array([_extent(path) for path in paths])
-    median = np.median(extents, axis=0)
-    ratios = np.exp(np.abs(np.log(extents / median))).max(axis=1)
+    paths, sizes = list(extents), np.array(list(extents.values()))
+    median = np.median(sizes, axis=0)
+    ratios = np.exp(np.abs(np.log(sizes / median))).max(axis=1)
     worst = int(ratios.argmax())
     if ratios[worst] > OUTLIER:
         raise DataError(
-            f"{paths[worst]} shows {_numbers(extents[worst].round(1))} mm from right to left and from back to front, "
+            f"{paths[worst]} shows {_numbers(sizes[worst].round(1))} mm from right to left and from back to front, "
             f"but the median of all {len(paths)} files is {_numbers(median.round(1))} mm; correct the voxel size in "
             "its header or leave the file out."
         )
-    return float(extents.max())
+    return float(sizes.max())
 
 
-def _extent(path: Path) -> tuple[float, float]:
-    """Extent (x, y) in mm of a volume along the patient's axes, each along the nearest axis of its voxels."""
+def extent(path: Path) -> tuple[float, float]:
+    """Extent (x, y) in mm of a NIfTI volume along the patient's axes, each along the nearest axis of its voxels."""
     image = pre.open_nifti(path)
     axes = nib.io_orientation(image.affine)[:, 0]
     extents = dict(zip(axes, image.shape[:3] * nib.affines.voxel_sizes(image.affine), strict=True))

@@ -55,12 +55,14 @@ class AxialVolume:
     labels   uint8 [Z, H, W] or None
     keep     indices of the slices that satisfy the slice rule, ascending
     spacing  (row, column) pixel size in mm
+    kind     the class of all its slices, or None
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     keep: np.ndarray
     spacing: tuple[float, float]
+    kind: int | None = None
 
 
 def open_nifti(path: Path) -> nib.Nifti1Image:
@@ -258,9 +260,11 @@ def stack_cases(
         if len(keep) == 0:
             return None
         labels = None if volume.labels is None else volume.labels[keep]
-        return *fit_square(volume.images[keep], labels, image_size, volume.spacing, field), keep, len(volume.images)
+        fitted = fit_square(volume.images[keep], labels, image_size, volume.spacing, field)
+        return *fitted, keep, len(volume.images), volume.kind
 
-    parts: dict[str, list] = {"images": [], "labels": [], "subjects": [], "levels": [], "spacing": []}
+    names = ("images", "labels", "subjects", "levels", "classes", "spacing")
+    parts: dict[str, list] = {name: [] for name in names}
     first_level = dict.fromkeys(files, 0)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for done, ((subject, case, _), result) in enumerate(zip(jobs, pool.map(work, jobs), strict=True), 1):
@@ -269,19 +273,19 @@ def stack_cases(
             if result is None:
                 warnings.warn(f"{subject}: no slice satisfies the slice rule; the volume is left out.", stacklevel=2)
                 continue
-            images, labels, spacing, keep, depth = result
+            images, labels, spacing, keep, depth, kind = result
             if parts["images"] and images.shape[1] != parts["images"][0].shape[1]:
                 raise DataError(
                     f"{case} has {images.shape[1]} channels, the files before it {parts['images'][0].shape[1]}; "
                     "give all files the same channels."
                 )
-            values = (images, labels, [subject] * len(keep), keep + first_level[subject], spacing)
+            classes = None if kind is None else np.full(len(keep), kind, dtype=np.int64)
+            values = (images, labels, [subject] * len(keep), keep + first_level[subject], classes, spacing)
             for name, value in zip(parts, values, strict=True):
                 parts[name].append(value)
             first_level[subject] += depth
     if not parts["images"]:
         raise DataError("no slice of any subject satisfies the slice rule; check that this is the right source.")
     spacing = float(np.median(parts.pop("spacing")))
-    if parts["labels"][0] is None:
-        del parts["labels"]
+    parts = {name: value for name, value in parts.items() if value[0] is not None}
     return {name: np.concatenate(value) for name, value in parts.items()} | {"spacing": (spacing, spacing)}

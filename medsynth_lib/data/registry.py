@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from .paths import absolute
 from .slices import DataError, SliceSet
+from .source_files import find
 
 # name -> whether a colon and a folder follow it. Sources are imported when used, so that the phantom needs no MONAI.
 KNOWN = {
@@ -18,8 +20,11 @@ KNOWN = {
     "braintumour": False,
     "brats": True,
     "folder": True,
+    "classes": True,
     "pneumoniamnist": False,
 }
+
+SERIES_DEPTH = 6  # folders in which a file of a DICOM series may lie, below that of the images
 
 
 def known_sources() -> list[str]:
@@ -30,7 +35,7 @@ def known_sources() -> list[str]:
 def data_root() -> Path:
     """Folder of public data sets: MEDSYNTH_DATA when set, else the user's cache folder (never the repository)."""
     if os.environ.get("MEDSYNTH_DATA"):
-        return Path(os.environ["MEDSYNTH_DATA"]).expanduser().resolve()
+        return absolute(os.environ["MEDSYNTH_DATA"])
     import pooch
 
     return Path(pooch.os_cache("medsynth"))
@@ -49,10 +54,24 @@ def check(data: str) -> tuple[str, Path | None]:
         return name, None
     if not text:
         raise DataError(f"{name} needs a folder; write {name}:PATH.")
-    path = Path(text).expanduser()
-    if not path.is_dir():
-        raise DataError(f"the folder {path} does not exist; correct the path after {name}:.")
-    return name, path.resolve()
+    try:
+        path = absolute(text)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    if not os.path.isdir(path):
+        raise DataError(f"the folder {path} does not exist or may not be read; correct the path after {name}:.")
+    return name, path
+
+
+def resolved(data: str) -> str:
+    """`data` as it names the same source in every folder: with the absolute path, where there is one."""
+    name, path = check(data)
+    return name if path is None else f"{name}:{path}"
+
+
+def is_own(data: str) -> bool:
+    """Whether the images are the user's own: these are read whole, unless the profile sets `own_subjects`."""
+    return check(data)[0] in ("folder", "classes")
 
 
 def key(data: str) -> str:
@@ -62,6 +81,33 @@ def key(data: str) -> str:
         return name
     readable = re.sub(r"[^A-Za-z0-9_.]+", "_", path.name).strip("._") or "data"
     return f"{name}-{readable}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+
+
+def files_of(data: str) -> tuple[Path, list[Path]]:
+    """The folder of a source, and in it all files that the source may read; none for a simulation or before a download.
+
+    Other files are not among them, nor are results that are written to a run folder in it.
+    """
+    name, path = check(data)
+    if name in ("phantom", "phantom-uniform"):
+        return Path(), []
+    from .own.image_files import NIFTI, SUFFIXES
+
+    if name == "brats":
+        return path, list(find(path, 4, NIFTI))
+    if path is not None:
+        from .dicom.header import ENDINGS
+        from .own.folder_files import IMAGE_FOLDERS, LABEL_FOLDERS
+
+        # Series of DICOM lie in folders of their own, often without an ending.
+        known = [folder for folder in sorted(path.iterdir()) if folder.name.casefold() in IMAGE_FOLDERS + LABEL_FOLDERS]
+        deep = [file for folder in known for file in find(folder, SERIES_DEPTH, ("",))]
+        depth = 2 if name == "folder" else SERIES_DEPTH
+        return path, sorted({*find(path, depth, (*SUFFIXES, *ENDINGS, ".csv")), *deep})
+    from .decathlon import TASKS
+
+    folder = data_root() / (TASKS[name].folder if name in TASKS else "medmnist")
+    return folder, list(find(folder, 2, (*NIFTI, ".json", ".npz")))
 
 
 def load(
@@ -78,7 +124,8 @@ def load(
 
     data                the source, as in `known_sources`
     subjects            largest number of subjects, a random subset seeded by `seed`; 0 = all
-    slices_per_subject  largest number of slices, evenly spaced among those that satisfy the slice rule; 0 = all
+    slices_per_subject  largest number of slices, evenly spaced among those that satisfy the slice rule, but at least
+                        one of every file; 0 = all
     workers             volumes read at the same time
     progress            called as progress(done, total)
     """
@@ -94,9 +141,13 @@ def load(
 
         return load_brats(path, **common)
     if name == "folder":
-        from .folder import load as load_folder
+        from .own.folder import load as load_folder
 
         return load_folder(path, **common)
+    if name == "classes":
+        from .own.classes import load as load_classes
+
+        return load_classes(path, **common)
     if name == "pneumoniamnist":
         from .medmnist import load as load_medmnist
 

@@ -36,6 +36,7 @@ class SliceSet:
     spacing     (row, column) pixel size in mm
     processing  what was done to the pixels (scaling, slice rule, warnings): text by topic
     facts       what is known of a subject beside its pixels ({subject: {name: value}}), e.g. scanner or kind of lesion
+    set_aside   the subjects whom the source itself keeps for testing; () when it does not say
 
     Raises DataError when shapes, types or ranges do not agree.
     """
@@ -54,6 +55,7 @@ class SliceSet:
     intended_use: str = ""
     processing: dict[str, str] = field(default_factory=dict)
     facts: dict[str, dict[str, str | float]] = field(default_factory=dict)
+    set_aside: tuple[str, ...] = ()
     _hash: str | None = field(default=None, init=False, repr=False, compare=False)  # the stored hash, see `load`
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class SliceSet:
         object.__setattr__(self, "subjects", np.asarray(self.subjects, dtype=str))
         if self.levels is None:
             object.__setattr__(self, "levels", np.arange(n, dtype=np.int64))
-        for name in ("channels", "label_names", "class_names", "spacing"):
+        for name in ("channels", "label_names", "class_names", "spacing", "set_aside"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check(n)
 
@@ -119,7 +121,8 @@ class SliceSet:
         """The slices at `index`: a boolean mask [N], integer indices or a Python slice."""
         picked = {k: getattr(self, k)[index] for k in (*ARRAYS, "subjects", "levels") if getattr(self, k) is not None}
         left = set(picked["subjects"].tolist())
-        return replace(self, **picked, facts={name: known for name, known in self.facts.items() if name in left})
+        facts = {name: known for name, known in self.facts.items() if name in left}
+        return replace(self, **picked, facts=facts, set_aside=tuple(s for s in self.set_aside if s in left))
 
     def of_subjects(self, subjects: Iterable[str]) -> SliceSet:
         """All slices of the named subjects, in stored order."""
@@ -165,7 +168,10 @@ class SliceSet:
         return out
 
     def save(self, folder: Path) -> Path:
-        """Write the set to `folder` (format: see `stored`) and return it; an interrupted call leaves no such folder."""
+        """Write the set to `folder` (format: see `stored`) and return it; an interrupted call leaves no such folder.
+
+        Raises CheckpointError when the disk is full or the folder cannot be written.
+        """
         folder = Path(folder)
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
@@ -173,14 +179,24 @@ class SliceSet:
         return self.save_remaining(part, folder)
 
     def save_remaining(self, part: Path, folder: Path, written: tuple[str, ...] = ()) -> Path:
-        """Write to `part` all but the arrays named in `written`, which are there as `.npy`; rename it to `folder`."""
-        for name in ARRAYS:
-            if getattr(self, name) is not None and name not in written:
-                np.save(part / f"{name}.npy", getattr(self, name))
+        """Write to `part` all but the arrays named in `written`, which are there as `.npy`; rename it to `folder`.
+
+        Raises CheckpointError when the disk is full or the folder cannot be written.
+        """
         skip = {*ARRAYS, "subjects", "levels", "_hash"}
         meta = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in skip}
-        stored.describe(part, self.subjects.tolist(), self.levels.tolist(), meta, self._digest())
-        stored.put_in_place(part, folder)
+        try:
+            for name in ARRAYS:
+                if getattr(self, name) is not None and name not in written:
+                    np.save(part / f"{name}.npy", getattr(self, name))
+            stored.describe(part, self.subjects.tolist(), self.levels.tolist(), meta, self._digest())
+            stored.put_in_place(part, folder)
+        except OSError as error:
+            from ..core.checkpoints import CheckpointError  # imports torch
+
+            raise CheckpointError(
+                f"{folder} could not be written ({error}); free space, or set MEDSYNTH_RUNS to a folder elsewhere."
+            ) from error
         return folder
 
     @classmethod
@@ -228,7 +244,8 @@ def concatenate(first: SliceSet, second: SliceSet) -> SliceSet:
         for name in (*ARRAYS, "subjects", "levels")
         if getattr(first, name) is not None
     }
-    return replace(first, **joined, facts={**first.facts, **second.facts})
+    set_aside = tuple(dict.fromkeys((*first.set_aside, *second.set_aside)))
+    return replace(first, **joined, facts={**first.facts, **second.facts}, set_aside=set_aside)
 
 
 @dataclass(frozen=True)
@@ -282,23 +299,28 @@ class Split:
 def split_subjects(slices: SliceSet, seed: int, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
     """A random split of the subjects into the fractions of (gen_train, holdout, test).
 
-    Subjects that share a bit-identical image go into the same part, so that no image occurs in two parts;
-    `duplicate_images` counts the repeated images. Raises DataError when there are fewer than three independent groups
-    of subjects.
+    Where the source sets subjects aside for testing (`set_aside`), they are the test part, and the others are split
+    into gen_train and holdout. Subjects that share a bit-identical image go into the same part, so that no image occurs in
+    two parts; `duplicate_images` counts the repeated images. Raises DataError when there are fewer than three
+    independent groups of subjects (two beside a given test part).
     """
     groups, duplicates = _linked_subjects(slices)
-    if len(groups) < 3:
+    given = [group for group in groups if not set(slices.set_aside).isdisjoint(group)]
+    free = [group for group in groups if group not in given]
+    if len(free) < 3 - bool(given):
         raise DataError(
-            f"{slices.source}: {len(groups)} independent subject(s), but gen_train, holdout and test need at least "
-            "one each; add subjects or name them in subjects.csv."
+            f"{slices.source}: {len(free)} independent subject(s){' beside those for testing' if given else ''}, but "
+            f"gen_train{'' if given else ', holdout'} and {'holdout' if given else 'test'} need at least one each; add "
+            "subjects or name them in subjects.csv."
         )
-    order = np.random.default_rng(seed).permutation(len(groups))
-    held = [max(1, round(fraction * len(groups))) for fraction in fractions[1:]]
-    while len(groups) - sum(held) < 1:
+    shares = (fractions[1] / (1 - fractions[2]),) if given else fractions[1:]
+    order = np.random.default_rng(seed).permutation(len(free))
+    held = [max(1, round(share * len(free))) for share in shares]
+    while len(free) - sum(held) < 1:
         held[held.index(max(held))] -= 1
-    cut = [len(groups) - sum(held), len(groups) - held[1]]
-    parts = [order[: cut[0]], order[cut[0] : cut[1]], order[cut[1] :]]
-    names = [tuple(sorted(s for g in part for s in groups[g])) for part in parts]
+    ends = np.cumsum([len(free) - sum(held), *held])[:-1]
+    parts = [[free[k] for k in part] for part in np.split(order, ends)] + ([given] if given else [])
+    names = [tuple(sorted(s for group in part for s in group)) for part in parts]
     return Split(*names, seed=seed, duplicate_images=duplicates)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from ..data.paths import absolute
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence, with exit code 2, and whose help ends with an example."""
@@ -33,7 +35,10 @@ def whole(least: int) -> Callable[[str], int]:
 
 def profile_word(text: str) -> str:
     """A profile's name unchanged; the path of a .toml file made absolute, for jobs that run in other folders."""
-    return str(Path(text).expanduser().resolve()) if text.endswith(".toml") else text
+    try:
+        return str(absolute(text)) if text.endswith(".toml") else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +107,16 @@ def release(prog: str = "medsynth release") -> Parser:
     parser.add_argument("generator", help="of a finished run, as report.json names it, e.g. edm")
     add_run(parser)
     parser.add_argument("--force", action="store_true", help="release all the same; the card says so")
+    return parser
+
+
+def inspect(prog: str = "medsynth inspect") -> Parser:
+    about = "Look at data before a run: what was found, how it was read, and a picture of twelve slices with outlines."
+    parser = Parser(prog, about, f"{prog} folder:/data/my_images")
+    parser.add_argument("data", help="as for reproduce --data, e.g. folder:PATH")
+    parser.add_argument("--subjects", type=whole(0), default=0, help="read at most this many (default: all)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="chooses subjects and slices (default: %(default)s)")
+    parser.add_argument("--picture", type=Path, help="file to write (default: inspect-DATA.png in this folder)")
     return parser
 
 

@@ -14,20 +14,28 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 
-from ..core.checkpoints import write_json
+from ..core.checkpoints import CheckpointError, write_json
 from ..core.devices import make_fabric
-from ..core.progress import Progress, clock
+from ..core.progress import clock
 from ..core.provenance import REPOSITORY, commit, package_hash, versions
 from ..core.seeding import step_seed
 from ..data import registry
-from ..data.slices import PARTS, SliceSet, Split, hash_of, split_subjects
+from ..data.paths import absolute
+from ..data.slices import PARTS, DataError, SliceSet, Split, hash_of, split_subjects
+from ..data.source_files import Seen
+from ..data.suitability import lacking
+from . import source
 from .finished import METRICS, described, mark_done
+from .given_test import without_leaks
 from .profiles import Profile, name_of, profile, source_of
 
 
 def run_folder(profile_name: str, data: str, seed: int) -> Path:
-    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set; a file's profile is its stem."""
-    root = Path(os.environ.get("MEDSYNTH_RUNS") or REPOSITORY / "runs")
+    """runs/<profile>/<data>/seed<k>, below MEDSYNTH_RUNS if that is set; a file's profile is its stem.
+
+    An absolute path. Raises ValueError for names that are not known, DataError for a folder that is not there.
+    """
+    root = absolute(os.environ.get("MEDSYNTH_RUNS") or str(REPOSITORY / "runs"))
     return root / name_of(profile_name) / registry.key(data) / f"seed{seed}"
 
 
@@ -45,6 +53,7 @@ class Run:
     device: str
     started: float = field(default_factory=time.time)
     registered: list[Path] = field(default_factory=list)  # by this execution
+    uses_slices: bool = False  # this execution has opened them: they must stay the same to its end
 
     def path(self, notebook: str = "") -> Path:
         """Folder of this or another notebook of the same run."""
@@ -68,7 +77,9 @@ class Run:
     def slices(self) -> SliceSet:
         """All slices of the data source, prepared once per run and then read from disk.
 
-        They are prepared again when the source, its sizes, the seed or the code that reads data have changed.
+        They are prepared again when sizes, the seed or the code that reads data have changed; when files of the source
+        have, only at the beginning of 00_data, and any other notebook stops with a DataError that names them. It also
+        stops for data that are too few, or whose masks lack labels; 00_data shows them nevertheless.
         """
         return SliceSet.load(self._prepared() / "slices")
 
@@ -78,33 +89,41 @@ class Run:
         request = {"data": self.data, "seed": self.seed, **asdict(self.settings.data), "code": package_hash("data")}
         note = folder / "request.json"
         if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != request:
-            self._prepare(folder / "slices")
+            # Looked at before they are read: a change meanwhile is noticed the next time
+            self._prepare(folder, source.seen(self.data))
             write_json(note, request)
+        else:
+            changed, files = source.changes(folder, self.data)
+            if changed and (self.notebook != "00_data" or self.uses_slices):
+                raise DataError(
+                    f"{changed} since 00_data made the slices of this run; run 00_data again, or make reproduce."
+                )
+            if changed:
+                print(f"{changed} since the slices were made: they are made anew")
+                self._prepare(folder, files)
+        if not self.uses_slices and self.notebook != "00_data":
+            slices, split = SliceSet.load(folder / "slices"), Split.load(folder / "split.json")
+            if reason := lacking(slices, split):
+                raise DataError(reason)
+        self.uses_slices = True
         return folder
 
-    def _prepare(self, folder: Path) -> None:
+    def _prepare(self, folder: Path, files: Seen) -> None:
         sizes = self.settings.data
-        bars: list[Progress] = []
-
-        def report(done: int, total: int) -> None:
-            if not bars:
-                bars.append(Progress("data", total, unit="cases"))
-            bars[0].update(done)
-            if done >= total:
-                bars[0].close()
-
         slices = registry.load(
             self.data,
             image_size=sizes.image_size,
-            subjects=sizes.subjects,
+            subjects=sizes.own_subjects if registry.is_own(self.data) else sizes.subjects,
             slices_per_subject=sizes.slices_per_subject,
             seed=self.seed_of("data"),
             workers=torch.get_num_threads(),
-            progress=report,
+            progress=source.shown("data", "cases"),
         )
+        slices = without_leaks(slices)
         split = split_subjects(slices, self.seed_of("split"))
-        slices.save(folder)
-        split.save(folder.parent / "split.json")
+        slices.save(folder / "slices")
+        split.save(folder / "split.json")
+        source.remember(folder, files or source.seen(self.data))  # a download brings the files
 
     def split(self) -> Split:
         """The split by subject, made once with the slices."""
@@ -174,7 +193,7 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
     profile_name   a shipped profile, or the path of a .toml file (from the folder in which Python runs)
     MEDSYNTH_PROFILE replaces the default profile "demo" (used by the tests); any other value given here is kept.
     Raises ValueError or DataError, with the known values, for an unknown profile or data source, TypeError for a seed
-    that is not a whole number.
+    that is not a whole number, CheckpointError when the folder cannot be made.
     """
     chosen, why = profile_name, "parameter"
     if profile_name == "demo" and os.environ.get("MEDSYNTH_PROFILE"):
@@ -182,14 +201,19 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
     settings = profile(chosen)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise TypeError(f"seed is {seed!r}; give a whole number from 0 on.")
-    registry.check(data)
+    data = registry.resolved(data)
     refuse_broken_torchvision()
     torch.set_num_threads(int(os.environ.get("MEDSYNTH_THREADS") or torch.get_num_threads()))
     if chosen == "smoke":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)
     folder = run_folder(chosen, data, seed) / notebook
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be made ({error.strerror}); set MEDSYNTH_RUNS to a folder that you may write to."
+        ) from None
     device = str(make_fabric().device)
     run = Run(notebook, name_of(chosen), source_of(chosen), data, seed, settings, folder, device)
     run.seed_all(notebook)

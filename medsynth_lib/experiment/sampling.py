@@ -29,9 +29,10 @@ from ..core.parallel import side_by_side
 from ..core.progress import Progress
 from ..core.seeding import step_seed
 from ..data.joint import to_slices
-from ..data.slices import DataError, SliceSet
+from ..data.slices import DataError, SliceSet, hash_of
 from ..models.registry import load_generator
-from . import options
+from . import disk, options, source
+from .finished import METRICS
 
 SHARD = 64  # images per shard: sampled at once, written at once
 WHOLE = "whole"  # folder in which shards are joined, inside theirs
@@ -42,9 +43,13 @@ def sample_to_disk(method: Method, n: int, seed: int, like: SliceSet, folder: Pa
     """Sample n slices from the trained `method` whose weights are in `folder`; returns the SliceSet and a speed record.
 
     Writes `folder`/samples; earlier ones stay until the new ones are complete. Shard k depends on (seed, k) only;
-    shards of an interrupted call are kept.
+    shards of an interrupted call are kept. Raises CheckpointError when `folder` holds other weights than the method's.
     """
     folder = Path(folder)
+    if isinstance(method, Method) and not _are_stored(method, folder):
+        raise CheckpointError(
+            f"{folder} holds other weights than this {method.name}, which was trained anew meanwhile; load it again."
+        )
     origin = {"seed": seed, "weights": weights_key(folder)}
     shards = shards_for(folder / "samples", f"{origin['weights']}-{n}-{seed}")
     started, there = time.monotonic(), len(_finished(shards))
@@ -59,6 +64,14 @@ def sample_to_disk(method: Method, n: int, seed: int, like: SliceSet, folder: Pa
 def weights_key(folder: Path) -> str:
     """Identifies the weights in `folder`: the key of their training, and 8 digits of the file's hash."""
     return f"{load_weights(folder)[1]['key']}-{file_hash(Path(folder) / 'weights.safetensors')[:8]}"
+
+
+def _are_stored(method: Method, folder: Path) -> bool:
+    """Whether the method's weights are those in `folder`: samples are recorded, and shards joined, under their key."""
+    stored, own = load_weights(folder)[0], method.weights()
+    return stored.keys() == own.keys() and all(
+        torch.equal(value.to(own[name].dtype), own[name].detach().cpu()) for name, value in stored.items()
+    )
 
 
 def shards_for(out: Path, key: str) -> Path:
@@ -176,20 +189,40 @@ def _write_npz(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
         np.savez(file, images=images, labels=labels)
 
 
-def _origin(out: Path) -> dict | None:
-    """The record of the samples in the slice set `out`: number, seed, weights; None without a complete set."""
+def _changes(data: Path, name: str) -> str:
+    """What changed in the source called `name`; "" also on a machine that does not have it."""
     try:
-        return json.loads((out / "sampling.json").read_text(encoding="utf-8"))
+        return source.changes(data, name)[0]
+    except DataError:
+        return ""
+
+
+def _json(path: Path) -> dict | None:
+    """The content of a JSON file; None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
 def slices_beside(folder: Path) -> Path:
-    """The training slices of the run in which the generator in `folder` was trained; DataError when there are none."""
-    for parent in Path(folder).resolve().parents:
-        if (parent / "00_data" / "slices").is_dir():
-            return parent / "00_data" / "slices"
-    raise DataError(f"{folder} lies in no run folder with 00_data/slices; name a slice set with --like.")
+    """The training slices of the run in which the generator in `folder` was trained.
+
+    Raises DataError when there are none, and when they are not the ones on which it was trained.
+    """
+    folder = Path(folder).resolve()
+    data = next((parent / "00_data" for parent in folder.parents if (parent / "00_data" / "slices").is_dir()), None)
+    if data is None:
+        raise DataError(f"{folder} lies in no run folder with 00_data/slices; name a slice set with --like.")
+    slices, fix = data / "slices", "train it again (make reproduce), or name the slice set of its training with --like."
+    config, metrics = (_json(folder / name) or {} for name in ("config.json", METRICS))
+    of_these_weights = "key" in config and metrics.get("describes", {}).get("weights_key") == config["key"]
+    if of_these_weights and metrics["run"]["data_hash"] != hash_of(slices):
+        raise DataError(f"{folder} was trained on other slices than {data} holds now; {fix}")
+    request = _json(data / "request.json")
+    if request and (changed := _changes(data, request["data"])):
+        raise DataError(f"{changed} since {folder.name} was trained; {fix}")
+    return slices
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -199,13 +232,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--worker must be one of 0 ... workers - 1")
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        key = weights_key(given.generator)
         method = load_generator(given.generator, device)
+        if weights_key(given.generator) != key:
+            raise CheckpointError(f"{given.generator} was trained anew at this moment; give the command again.")
         like = SliceSet.load(given.like or slices_beside(given.generator))
         out = given.generator / f"samples-{given.slices}-{given.seed}"
-        key = weights_key(given.generator)
         origin = {"samples": given.slices, "seed": given.seed, "weights": key}
         shards = shards_for(out, key)
-        if _origin(out) == origin:
+        if _json(out / "sampling.json") == origin:
             print(f"{out} is there already")
             return 0
         if out.is_dir():
@@ -216,12 +251,15 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         # Of two workers that end at the same time one waits, and finds all done
         with lock(out.with_name(out.name + ".lock"), "{holder} joins the shards; waiting for it to end"):
-            if _origin(out) != origin:
+            if _json(out / "sampling.json") != origin:
                 gather(given.slices, like, method.name, shards, out, origin)
         print(f"{given.slices:,} slices: {out}")
         return 0
     except (CheckpointError, DataError) as error:
         print(error)
+        return 2
+    except OSError as error:
+        print(disk.sentence(error))
         return 2
 
 

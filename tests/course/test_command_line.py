@@ -73,6 +73,18 @@ def test_plan_is_a_dry_run_of_reproduce(monkeypatch):
     assert given == {"name": "medsynth_lib.course.reproduce", "words": ["--seed", "3", "--dry-run"]}
 
 
+def test_what_the_system_refuses_is_one_sentence(monkeypatch, tmp_path, capsys):
+    def full(words):
+        raise PermissionError(13, "Permission denied", "/runs/demo")
+
+    monkeypatch.setattr(command_line.importlib, "import_module", lambda name: SimpleNamespace(main=full))
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().out.startswith("/runs/demo: Permission denied; free space, or set MEDSYNTH_RUNS")
+    monkeypatch.setenv("MEDSYNTH_RUNS", "~nobody-of-that-name/runs")
+    assert main(["doctor"]) == 2
+    assert "~nobody-of-that-name/runs cannot be resolved" in capsys.readouterr().out
+
+
 def test_every_command_has_its_main():
     for command in COMMANDS.values():
         assert callable(command_line.importlib.import_module(f"medsynth_lib.{command.module}").main)

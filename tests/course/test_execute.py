@@ -64,6 +64,18 @@ def test_a_failing_cell_keeps_the_partial_notebook_and_names_the_error(folder, t
     assert "reached 5" in json.dumps(nbformat.read(tmp_path / "out.ipynb", 4))
 
 
+def test_a_notebook_that_cannot_be_written_is_told(folder, tmp_path, capsys, monkeypatch):
+    folder()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(tmp_path / "out.ipynb"))
+
+    monkeypatch.setattr(headless.papermill, "execute_notebook", full)
+    assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 1
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith(f"01_vae failed: {tmp_path / 'out.ipynb'}: No space left on device; free space")
+
+
 def test_a_killed_kernel_is_138(folder, tmp_path, capsys):
     folder("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert headless.main(["01_vae", str(tmp_path / "out.ipynb")]) == 138

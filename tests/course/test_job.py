@@ -95,6 +95,28 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children()]
 
 
+def test_a_log_that_can_no_longer_be_written_ends_the_job(tmp_path, monkeypatch, capsys):
+    """Its child, which would sleep for a minute, has nowhere to write either."""
+    (tmp_path / "child.py").write_text(CHILD, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, line):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job, "open", lambda *_: Full(), raising=False)
+    words = ["--log", str(tmp_path / "log.txt"), "--name", "x", "--threads", "1", "--", "child", "wait", "0"]
+    before = time.monotonic()
+    assert job.main(words) == 1 and time.monotonic() - before < 30
+    assert "log.txt could not be written: No space left on device; free space" in capsys.readouterr().out
+
+
 def test_a_log_that_cannot_be_written_is_told(tmp_path, capsys):
     (tmp_path / "file").touch()
     words = ["--log", str(tmp_path / "file" / "log.txt"), "--name", "x", "--threads", "1", "--", "child"]

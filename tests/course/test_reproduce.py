@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from medsynth_lib.core.checkpoints import CheckpointError
 from medsynth_lib.core.locks import LOCK
 from medsynth_lib.course import reproduce, scheduler
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.experiment import finished
+from medsynth_lib.experiment import finished, source
 from medsynth_lib.experiment.run import run_folder
 
 
@@ -44,7 +45,7 @@ ALL = {"05_ddpm", "06_segmentation", "arms/unet/real/0", "own/edm9/0"}
 
 
 def test_what_is_as_it_was_stays_done(folder, capsys):
-    reproduce.forget_changed(folder)
+    reproduce.forget_changed(folder, "phantom")
     assert done(folder) == ALL and capsys.readouterr().out == ""
 
 
@@ -63,9 +64,26 @@ def test_what_is_as_it_was_stays_done(folder, capsys):
 )
 def test_what_changed_since_runs_again(folder, change, job, capsys):
     change(folder)
-    reproduce.forget_changed(folder)
+    reproduce.forget_changed(folder, "phantom")
     assert done(folder) == ALL - {job}
     assert f"{job} changed since it was finished, and runs again" in capsys.readouterr().out
+
+
+def test_when_files_of_the_source_changed_the_data_are_made_anew(folder, tmp_path, capsys):
+    (tmp_path / "set" / "labels").mkdir(parents=True)
+    (tmp_path / "set" / "labels" / "a.png").write_text("mask")
+    data = f"folder:{tmp_path / 'set'}"
+    (folder / "00_data").mkdir()
+    (folder / "00_data" / "metrics.json").write_text("{}")
+    finished.mark_done(folder / "00_data")
+    source.remember(folder / "00_data", source.seen(data))
+    capsys.readouterr()
+    reproduce.forget_changed(folder, data)
+    assert done(folder) == {*ALL, "00_data"} and capsys.readouterr().out == ""
+    (tmp_path / "set" / "labels" / "a.png").write_text("mended")
+    reproduce.forget_changed(folder, data)
+    assert done(folder) == ALL
+    assert "labels/a.png of folder:" in (told := capsys.readouterr().out) and "it runs again" in told
 
 
 def test_a_job_that_failed_is_named_although_its_old_result_is_there(folder, capsys):
@@ -79,6 +97,48 @@ def test_a_job_that_failed_is_named_although_its_old_result_is_there(folder, cap
     assert "05_ddpm did not finish: last words of 05_ddpm" in text
     assert "arms/unet/real/0 did not finish: last words of arms/unet/real/0" in text
     assert "06_segmentation did not" not in text
+
+
+def test_a_full_disk_is_the_reason_whatever_the_logs_say(folder, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce.disk, "is_full", lambda path: path == folder)
+    reproduce.tell_failure(folder, ["05_ddpm"])
+    assert f"the disk of {folder} is full; free space" in capsys.readouterr().out
+
+
+def test_a_request_is_resolved_before_jobs_run_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(scheduler.subprocess, "run", lambda words: SimpleNamespace(returncode=0))
+    (tmp_path / "my {set}").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert reproduce.main(["--profile", "smoke", "--notebooks", "00", "--data", "folder:my {set}"]) == 0
+    (config,) = (tmp_path / "runs").glob("*/*/*/config.json")
+    assert json.loads(config.read_text())["data"] == f"folder:{(tmp_path / 'my {set}').resolve()}"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--notebooks", "01 06"], 'NOTEBOOKS="00 01 05 06"'),
+        (["--data", "folder:nowhere"], "nowhere does not exist"),
+        (["--notebooks", "12", "--data", "hippocampus"], "needs simulated subjects"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_a_folder_is_made(tmp_path, monkeypatch, capsys, words, sentence):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "runs"))
+    assert reproduce.main(["--profile", "smoke", *words]) == 2
+    told = capsys.readouterr().out
+    assert sentence in told and len(told.splitlines()) == 1 and not (tmp_path / "runs").exists()
+
+
+def test_a_run_folder_that_can_no_longer_be_written_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+
+    def full(*_):
+        raise CheckpointError("config.json could not be written (No space left on device); free space.")
+
+    monkeypatch.setattr(reproduce, "write_json", full)
+    assert reproduce.main(["--profile", "smoke", "--notebooks", "00"]) == 2
+    assert capsys.readouterr().out == "config.json could not be written (No space left on device); free space.\n"
 
 
 HOLD = """

@@ -1,7 +1,9 @@
 """From the user's word to a source."""
 
 import inspect
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ SIZES = dict(image_size=16, subjects=0, slices_per_subject=1, seed=0)
 def test_unknown_word_lists_the_known(word):
     for function in (registry.check, registry.key, lambda data: registry.load(data, **SIZES)):
         with pytest.raises(
-            DataError, match="known: phantom, phantom-uniform, hippocampus, braintumour, brats:PATH, folder:PATH, pneu"
+            DataError,
+            match="known: phantom, phantom-uniform, hippocampus, braintumour, brats:PATH, folder:PATH, classes:PATH",
         ):
             function(word)
 
@@ -33,6 +36,61 @@ def test_paths(tmp_path, monkeypatch):
     assert registry.check(" PHANTOM ") == ("phantom", None)
     monkeypatch.chdir(tmp_path.parent)
     assert registry.key(f"brats:{tmp_path.name}/") == registry.key(f"brats:{tmp_path}")
+
+
+def test_a_source_is_resolved_where_it_was_typed(tmp_path, monkeypatch):
+    (tmp_path / "my {set}").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = registry.resolved("Folder:my {set}/")
+    monkeypatch.chdir(tmp_path.parent)
+    assert found == f"folder:{(tmp_path / 'my {set}').resolve()}" == registry.resolved(found)
+    assert registry.resolved(" Phantom ") == "phantom"
+    with pytest.raises(DataError, match=f"the folder {tmp_path.parent}/my .set. does not exist"):
+        registry.resolved("folder:my {set}")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these systems have no such names")
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/m\xe9d")
+    os.mkdir(folder)
+    with pytest.raises(DataError, match="not UTF-8; rename"):
+        registry.check(f"folder:{folder}")
+
+
+def names_of_files(data):
+    folder, files = registry.files_of(data)
+    return {file.relative_to(folder).as_posix() for file in files}
+
+
+def test_the_files_of_a_source_are_those_that_it_reads(tmp_path, monkeypatch):
+    """Not others beside them, and not the results of runs that are written into the same folder."""
+    monkeypatch.setenv("MEDSYNTH_DATA", str(tmp_path / "public"))
+    for name in (
+        *("images/a.png", "images/b.NII.gz", "labels/a.png", "subjects.csv", "notes.docx", "images/.a.png.swp"),
+        *("demo/folder-set/seed0/report.json", "demo/folder-set/seed0/00_data/figures/balance.png"),
+        "demo/folder-set/seed0/release/edm/imagesTr/a.nii.gz",
+    ):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    assert names_of_files(f"folder:{tmp_path / 'set'}") == {
+        "images/a.png",
+        "images/b.NII.gz",
+        "labels/a.png",
+        "subjects.csv",
+    }
+    assert names_of_files(f"brats:{tmp_path / 'set'}") == {"images/b.NII.gz"}
+    for name in ("x/y/BraTS20_001/BraTS20_001_t1.nii", "x/y/BraTS20_001/BraTS20_001_seg.nii"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    assert len(names_of_files(f"brats:{tmp_path / 'set'}")) == 3
+    for data in ("phantom", "phantom-uniform", "hippocampus", "pneumoniamnist"):
+        assert names_of_files(data) == set(), "simulated, or not downloaded yet"
+    write_task(tmp_path / "public", "hippocampus")
+    found = names_of_files("hippocampus")
+    assert "dataset.json" in found and any(name.startswith("imagesTr/") for name in found)
+    (tmp_path / "public" / "medmnist").mkdir()
+    (tmp_path / "public" / "medmnist" / "pneumoniamnist.npz").touch()
+    assert names_of_files("pneumoniamnist") == {"pneumoniamnist.npz"}
 
 
 def test_keys_are_safe_and_tell_folders_apart(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medsynth_lib.core.checkpoints import CheckpointError
 from medsynth_lib.data.slices import PARTS, DataError, SliceSet, Split, concatenate, hash_of, split_subjects
 
 
@@ -215,3 +216,24 @@ def test_a_kill_while_a_set_is_replaced_leaves_a_whole_one(tmp_path, monkeypatch
         shutil.rmtree(tmp_path / "set.part", ignore_errors=True)
     make(seed=2).save(folder)
     assert SliceSet.load(folder).hash() == make(seed=2).hash() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told_and_leaves_no_set(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("4096 requested and 0 written")  # numpy's words
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(CheckpointError, match="slices could not be written .4096 requested.*; free space"):
+        make().save(tmp_path / "slices")
+    assert not (tmp_path / "slices").exists()
+
+
+def test_subjects_set_aside_stay_through_selection_storage_and_joining(tmp_path):
+    slices = make(subjects=4, set_aside=("s01", "s03"))
+    assert slices.of_subjects(["s00", "s01"]).set_aside == ("s01",)
+    assert SliceSet.load(slices.save(tmp_path / "s")).set_aside == ("s01", "s03")
+    assert concatenate(slices, make(subjects=1, seed=1)).set_aside == ("s01", "s03")
+    split = split_subjects(slices, seed=0)
+    assert set(split.test) == {"s01", "s03"} and set(split.gen_train + split.holdout) == {"s00", "s02"}
+    with pytest.raises(DataError, match="1 independent subject.* beside those for testing"):
+        split_subjects(replace(slices, set_aside=("s00", "s01", "s03")), seed=0)

@@ -81,7 +81,7 @@ def test_a_missing_report_says_what_to_run(tmp_path):
 
 def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1, 5)))
     run = runs.start("03_stylegan", "smoke")
     with pytest.raises(report.ReportError, match="holds no trained generator"):
         report.trained_generators(run)
@@ -100,7 +100,7 @@ def test_generators_are_found_one_or_two_folders_deep_and_old_ones_refused(tmp_p
 def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypatch):
     """A run that trained or sampled again and did not finish leaves the old metrics.json beside new files."""
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1, 5)))
     run = runs.start("02_dcgan", "smoke")
     samples, other = run.part("gen_train"), run.part("holdout")
     samples.save(run.folder / "samples")
@@ -123,7 +123,7 @@ def test_a_result_beside_other_samples_or_weights_is_refused(tmp_path, monkeypat
 
 def test_a_notebook_of_other_data_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1)))
+    monkeypatch.setitem(PROFILES, "smoke", replace(PROFILES["smoke"], data=DataSizes(16, 5, 1, 5)))
     run = runs.start("06_segmentation", "smoke")
     with pytest.raises(report.ReportError, match="run 06_segmentation first"):
         report.notebook_metrics(run, "06_segmentation")

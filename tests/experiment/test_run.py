@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from medsynth_lib.core.checkpoints import CheckpointError
 from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.evaluation import report
 from medsynth_lib.experiment import run as runs
@@ -170,3 +171,88 @@ def test_slices_are_made_again_when_the_code_that_reads_them_changes(monkeypatch
     monkeypatch.setattr(runs, "package_hash", lambda part: "other code")
     run.slices()
     assert len(calls) == 1
+
+
+# ---- files of the user that change
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of the user's, read by the stand-in `small`, and how often that was called."""
+    for name in ("images/a.png", "images/b.png", "labels/a.png", "labels/b.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text(name)
+    calls = []
+    monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: calls.append(1) or small())
+    return tmp_path / "set", calls
+
+
+def test_00_makes_the_slices_anew_when_files_changed_and_others_say_so(own, capsys):
+    folder, calls = own
+    data = f"folder:{folder}"
+    runs.start("00_data", "smoke", data).slices()
+    later = runs.start("01_vae", "smoke", data)
+    later.slices()
+    (folder / "labels" / "b.png").write_text("mended")
+    (folder / "images" / "c.png").write_text("new")
+    for run in (later, runs.start("06_segmentation", "smoke", data)):
+        for use in (run.slices, run.split, run.data_hashes, lambda run=run: run.part("holdout")):
+            with pytest.raises(DataError, match="images/c.png and 1 more file of folder:.*/set changed, .*run 00_data"):
+                use()
+    assert len(calls) == 1
+    capsys.readouterr()
+    runs.start("00_data", "smoke", data).slices()
+    assert len(calls) == 2 and "since the slices were made: they are made anew" in capsys.readouterr().out
+    runs.start("06_segmentation", "smoke", data).slices()
+    assert len(calls) == 2
+
+
+def test_within_one_execution_of_00_the_slices_stay_the_same(own):
+    folder, calls = own
+    run = runs.start("00_data", "smoke", f"folder:{folder}")
+    run.slices()
+    (folder / "subjects.csv").write_text("file,subject")
+    with pytest.raises(DataError, match="subjects.csv of folder:.* changed, .* run 00_data again"):
+        run.split()
+
+
+def test_files_that_change_while_they_are_read_are_noticed(own, monkeypatch):
+    folder, _ = own
+    run = runs.start("00_data", "smoke", f"folder:{folder}")
+    monkeypatch.setattr(
+        runs.registry, "load", lambda *args, **kwargs: (folder / "labels" / "a.png").write_text("now") and small()
+    )
+    run.slices()
+    with pytest.raises(DataError, match="labels/a.png"):
+        run.split()
+
+
+def test_a_folder_may_be_named_from_where_one_is(own, monkeypatch):
+    folder, _ = own
+    monkeypatch.chdir(folder.parent)
+    run = runs.start("00_data", "smoke", "folder:set")
+    run.slices()
+    monkeypatch.chdir(folder)
+    assert run.slices() and run.data == f"folder:{folder.resolve()}"
+    assert runs.start("01_vae", "smoke", f"folder:{folder}").root == run.root
+
+
+def test_the_folder_of_runs_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDSYNTH_RUNS", "my {runs}")
+    monkeypatch.chdir(tmp_path)
+    assert runs.run_folder("smoke", "phantom", 0) == (tmp_path / "my {runs}/smoke/phantom/seed0").resolve()
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "file" / "runs"))
+    with pytest.raises(CheckpointError, match="01_vae cannot be made .* set MEDSYNTH_RUNS to a folder that you"):
+        runs.start("01_vae", "smoke")
+
+
+def test_data_that_are_not_enough_are_refused_before_a_training_but_can_be_looked_at(own, monkeypatch):
+    folder, calls = own
+    monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: calls.append(1) or small().select(np.arange(8)))
+    run = runs.start("01_vae", "smoke", f"folder:{folder}")
+    for use in (run.slices, run.split, run.record):
+        with pytest.raises(DataError, match="the notebooks that train need at least 8 slices"):
+            use()
+    assert len(runs.start("00_data", "smoke", f"folder:{folder}").slices()) == 8 and len(calls) == 1

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import medsynth_lib as ms
-from medsynth_lib.core.checkpoints import load_weights, save_weights
+from medsynth_lib.core.checkpoints import CheckpointError, load_weights, save_weights, write_json
 from medsynth_lib.data import stored
 from medsynth_lib.data.slices import SliceSet
-from medsynth_lib.experiment import sampling
+from medsynth_lib.experiment import sampling, source
 
 
 def a_trained_one(folder, size):
@@ -258,6 +258,60 @@ def test_an_interrupted_call_does_not_go_on_with_other_weights(trained, monkeypa
     train_anew(method, like, folder)
     after, _ = ms.sample_to_disk(method, 8, 7, like, folder)
     assert after.hash() == ms.sample_to_disk(method, 8, 7, like, folder)[0].hash()
+
+
+def test_a_model_that_is_not_the_one_in_the_folder_is_not_sampled(trained):
+    """Its samples would be recorded as those of the weights in the folder, and joined with theirs."""
+    method, like, folder = trained
+    other = ms.VAE(1, 2, 16, width=8, latent=4)
+    with pytest.raises(CheckpointError, match="model holds other weights than this vae, which was trained anew"):
+        ms.sample_to_disk(other, 4, 7, like, folder)
+    assert not list(folder.glob("samples*"))
+    other.load(method.weights())
+    assert len(ms.sample_to_disk(other, 4, 7, like, folder)[0]) == 4
+
+
+def test_weights_that_are_replaced_while_a_worker_reads_them_are_noticed(trained, monkeypatch, capsys):
+    method, like, folder = trained
+    like.save(folder.parent / "00_data" / "slices")
+    read = sampling.load_generator
+    monkeypatch.setattr(sampling, "load_generator", lambda *given: (read(*given), train_anew(method, like, folder))[0])
+    assert sampling.main([str(folder), "--slices", "4"]) == 2
+    assert "was trained anew at this moment; give the command again" in capsys.readouterr().out
+    assert not list(folder.glob("samples*"))
+
+
+def test_a_generator_is_not_described_by_slices_on_which_it_was_not_trained(trained, capsys):
+    method, like, folder = trained
+    slices = folder.parent / "00_data" / "slices"
+    like.save(slices)
+    key = load_weights(folder)[1]["key"]
+    write_json(folder / "metrics.json", {"run": {"data_hash": like.hash()}, "describes": {"weights_key": key}})
+    words = [str(folder), "--slices", "4"]
+    assert sampling.main(words) == 0
+    replace(like, label_names=("background", "something else"), subjects=list("aaaabbbb")).save(slices)
+    capsys.readouterr()
+    assert sampling.main(words) == 2
+    assert "was trained on other slices than" in capsys.readouterr().out
+    assert sampling.main([*words, "--like", str(slices)]) == 0, "as the user says"
+
+
+def test_files_that_changed_since_the_training_are_told(trained, tmp_path, capsys):
+    method, like, folder = trained
+    like.save(folder.parent / "00_data" / "slices")
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "set" / "images" / "a.png").touch()
+    data = f"folder:{tmp_path / 'set'}"
+    source.remember(folder.parent / "00_data", source.seen(data))
+    write_json(folder.parent / "00_data" / "request.json", {"data": data})
+    words = [str(folder), "--slices", "4"]
+    assert sampling.main(words) == 0
+    (tmp_path / "set" / "images" / "b.png").touch()
+    capsys.readouterr()
+    assert sampling.main(words) == 2
+    assert "images/b.png of folder:" in (told := capsys.readouterr().out) and "name the slice set" in told
+    shutil.rmtree(tmp_path / "set")
+    assert sampling.main(words) == 0, "a worker on a machine without the source"
 
 
 def test_a_full_disk_is_told(trained, monkeypatch, capsys):

@@ -17,7 +17,7 @@ Problem = tuple[str, object, str]  # "section.key", its value, what to do
 
 MAY_BE_ZERO = {
     *("data.subjects", "data.slices_per_subject", "memorization.subjects", "translation.few_subjects"),  # 0 = all
-    *("segmentation.validation_slices", "segmentation.own"),  # 0 = all
+    *("segmentation.validation_slices", "segmentation.own", "data.own_subjects"),  # 0 = all
     *("vae.beta", "latent.beta", "stylegan.gamma", "stylegan.stylegan3_margin"),
     *("translation.cycle_weight", "translation.identity_weight"),
 }

@@ -20,8 +20,9 @@ class DataSizes:
     """The slices of a run, for every notebook."""
 
     image_size: int  # pixels, height = width; a power of two
-    subjects: int  # at most; 0 = all the source has
+    subjects: int  # at most, of a public source; 0 = all it has
     slices_per_subject: int  # at most; 0 = all that satisfy the slice rule
+    own_subjects: int  # at most, of the user's own images (folder:, classes:), in place of subjects; 0 = all
 
 
 @dataclass(frozen=True)

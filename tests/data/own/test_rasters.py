@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medsynth_lib.data.rasters import read_picture
+from medsynth_lib.data.own.rasters import read_picture
 from medsynth_lib.data.slices import DataError
 
 ROWS, COLUMNS = np.mgrid[:12, :9]

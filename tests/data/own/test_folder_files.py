@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from medsynth_lib.data.folder_files import find_pairs
+from medsynth_lib.data.own.folder_files import find_folders, find_images, find_masks
 from medsynth_lib.data.slices import DataError
 
 
@@ -19,7 +19,9 @@ def make(path, *names):
 def pairs(path):
     """Image name -> name of its mask, and the notes."""
     notes = []
-    images, masks = find_pairs(path, notes)
+    folder, labels = find_folders(path, notes)
+    images = find_images(folder, notes)
+    masks = find_masks(images, labels, notes) if labels else None
     return {images[stem].name: masks[stem].name if masks else None for stem in images}, notes
 
 
@@ -117,8 +119,9 @@ def test_the_same_letters_in_two_unicode_forms_are_the_same_name(tmp_path):
     composed, decomposed = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
     assert composed != decomposed
     make(tmp_path, f"images/{decomposed}.png", f"labels/{composed}.png")
-    images, masks = find_pairs(tmp_path, notes := [])
-    assert list(images) == list(masks) == [composed] and not notes
+    folder, labels = find_folders(tmp_path, notes := [])
+    images = find_images(folder, notes)
+    assert list(images) == list(find_masks(images, labels, notes)) == [composed] and not notes
     make(tmp_path, f"images/{composed}.png")
     with pytest.raises(DataError, match="share the name"):
         pairs(tmp_path)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ..slices import DataError
 from .image_files import JPEG, read_mask, read_mask_and_colours, suffix
-from .slices import DataError
 
 MOST_LABELS = 31  # training has one channel per label, and labels this many are usually counted objects
 WHITE = (255, 65535)  # the brightest value of 8 and of 16 bits

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import preprocess as pre
+from .. import preprocess as pre
+from ..slices import DataError
 from .rasters import Raster, read_picture
-from .slices import DataError
 from .tiff_files import read_tiff
 
 JPEG = (".jpg", ".jpeg")

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from medsynth_lib.data.image_files import read_mask
-from medsynth_lib.data.mask_values import learn_encoding
+from medsynth_lib.data.own.image_files import read_mask
+from medsynth_lib.data.own.mask_values import learn_encoding
 from medsynth_lib.data.slices import DataError
 
 ROWS, COLUMNS = np.mgrid[:64, :64]

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from medsynth_lib.data import folder
+from medsynth_lib.data.own import folder
 from medsynth_lib.data.slices import DataError, split_subjects
 
 SIZES = dict(image_size=32, subjects=0, slices_per_subject=0, seed=0)

@@ -6,7 +6,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from medsynth_lib.data.image_files import AVERAGED, ROTATED, TRANSPARENT, read_mask, read_mask_and_colours, read_pixels
+from medsynth_lib.data.own.image_files import (
+    AVERAGED,
+    ROTATED,
+    TRANSPARENT,
+    read_mask,
+    read_mask_and_colours,
+    read_pixels,
+)
 from medsynth_lib.data.slices import DataError
 
 ROWS, COLUMNS = np.mgrid[:12, :9]

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..slices import DataError
 from .image_files import SUFFIXES, suffix
-from .slices import DataError
 
 IMAGE_FOLDERS = ("images", "imagestr")  # without regard to capitals; those in Tr are the names of MSD and nnU-Net
 LABEL_FOLDERS = ("labels", "labelstr", "masks", "annotations")
@@ -27,33 +27,44 @@ IMAGE_ENDING = re.compile(r"[ ._-](0000|image|img)$")  # _0000 is nnU-Net's firs
 SHOWN = 3  # names that a message gives as examples
 
 
-def find_pairs(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Path] | None]:
-    """Name without ending -> image file, and the same name -> mask file (None when there are no masks).
+def find_images(folder: Path, notes: list[str]) -> dict[str, Path]:
+    """Name without ending -> image file in `folder`.
 
-    Appends a text to `notes` for every file or folder that is not read or not named as expected. Raises DataError,
-    naming what was seen, for an image without a mask, for names that allow two readings, and for missing content.
+    Appends a text to `notes` for every file or folder that is not read. Raises DataError when there is no image, when
+    names repeat, and when a file looks like the mask of another.
     """
-    image_folder, label_folder = _find_folders(path, notes)
-    images = _list_files(image_folder, notes)
+    images = _list_files(folder, notes)
     if not images:
         raise DataError(
-            f"{image_folder} holds no image ({_seen(image_folder)}); put one file per slice or volume there "
-            f"({', '.join(SUFFIXES)})."
+            f"{folder} holds no image ({_seen(folder)}); put one file per slice or volume there "
+            f"({', '.join(SUFFIXES)}, or DICOM)."
         )
     plain = {stem.casefold(): file for stem, file in images.items()}
     for stem, file in images.items():
         bare = MASK_ENDING.sub("", stem.casefold())
         if bare in plain and plain[bare] != file:
             raise DataError(
-                f"{file} looks like the mask of {plain[bare].name} beside it; move the masks into {path / 'labels'}."
+                f"{file} looks like the mask of {plain[bare].name} beside it; move the masks into a folder labels "
+                f"beside {folder.name}."
             )
-    if label_folder is None:
-        return images, None
-    return images, _match(images, _list_files(label_folder, notes), label_folder, notes)
+    return images
 
 
-def _find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
-    """The folders of images and of masks below `path`; None in place of the second when nothing resembles it."""
+def find_masks(images: dict[str, Path], folder: Path, notes: list[str]) -> dict[str, Path]:
+    """Name of an image -> its mask in `folder`: by equal names, or by names that differ in a known ending or capitals.
+
+    Appends a text to `notes` for every file that is not read or not named as expected. Raises DataError, naming what
+    was seen, for an image without a mask, and for names that allow two readings.
+    """
+    return _match(images, _list_files(folder, notes), folder, notes)
+
+
+def find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
+    """The folders of images and of masks below `path`; None in place of the second when nothing resembles it.
+
+    Appends a text to `notes` for what is not read. Raises DataError, naming what was seen, for missing folders and for
+    several that may be meant.
+    """
     entries = {entry: normal(entry.name).casefold() for entry in list_entries(path)}
     folders = {entry: name for entry, name in entries.items() if entry.is_dir() or is_broken(entry)}
     images = [entry for entry, name in folders.items() if name in IMAGE_FOLDERS]

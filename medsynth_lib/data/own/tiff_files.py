@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage, TiffPageSeries
 
+from ..slices import DataError
 from .rasters import PLAIN, Raster
-from .slices import DataError
 
 # Values of TIFF's tags
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, INDEXED, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8  # PhotometricInterpretation

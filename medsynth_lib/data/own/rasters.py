@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .slices import DataError
+from ..slices import DataError
 
 FORMATS = ("PNG", "JPEG", "MPO")  # MPO: a JPEG picture with others behind it, as cameras write
 # Pillow's modes whose values are used as they are; others are converted to RGB.

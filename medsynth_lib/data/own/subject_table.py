@@ -6,10 +6,12 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..slices import DataError
 from .folder_files import list_entries, normal, require_content
-from .slices import DataError
+from .image_files import suffix
 
 NAME = "subjects.csv"
 TABLES = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods")
@@ -17,21 +19,37 @@ LIKE_SUBJECTS = re.compile("subject|patient|participant")
 SEPARATORS = ("\t", ";")  # else a comma: spreadsheets write ; in some languages
 
 
-def read_subjects(path: Path, images: dict[str, Path], notes: list[str]) -> dict[str, str] | None:
+def read_subjects(
+    path: Path, folders: Sequence[Path], images: dict[str, Path], notes: list[str]
+) -> dict[str, str] | None:
     """Key of `images` -> subject from `path`/subjects.csv (columns file,subject); None when there is no such table.
 
-    Appends a text to `notes` for every row without an image. Raises DataError when the table cannot be read, does not
-    give every image exactly one subject, or when there is only a table of a similar name.
+    A row names an image by its key or its file, with or without the folders above it and the ending. `folders` hold the
+    images. Appends a text to `notes` for every row without an image. Raises DataError when the table cannot be read,
+    does not give every image exactly one subject, or when there is only a table of a similar name.
     """
-    table = _find_table(path, next(iter(images.values())).parent)
+    table = _find_table(path, folders)
     if table is None:
         return None
     listed = _read_rows(table, notes)
+    known: dict[str, list[str]] = {}  # form in which a row may name an image -> keys of the images
+    for key, file in images.items():
+        for form in _forms(key, file):
+            known.setdefault(form, []).append(key)
+    depth = max(key.count("/") for key in images) + 1
+    found: dict[str, set[str]] = {}
+    for row, subjects in listed.items():
+        short = "/".join(row.split("/")[-depth:])
+        keys = known.get(short) or known.get(row.replace("/", "_")) or []
+        if len(keys) > 1:
+            raise DataError(f"{table} names {row}, which may be {' or '.join(keys[:2])}; write the folder, too.")
+        if keys:
+            found.setdefault(keys[0], set()).update(subjects)
+        else:
+            notes.append(f"rows of {table.name} without an image")
     owner: dict[str, str] = {}
-    used: set[str] = set()
-    for stem, file in images.items():
-        keys = {normal(file.name), stem}
-        subjects = sorted({subject for key in keys for subject in listed.get(key, ())})
+    for key, file in images.items():
+        subjects = sorted(found.get(key, ()))
         if not subjects:
             raise DataError(
                 f"{table} does not name {file.name} (it names {len(listed)} files, such as {next(iter(listed), '-')}); "
@@ -39,14 +57,19 @@ def read_subjects(path: Path, images: dict[str, Path], notes: list[str]) -> dict
             )
         if len(subjects) > 1:
             raise DataError(f"{table} gives {file.name} the subjects {' and '.join(subjects)}; keep the right row.")
-        owner[stem] = subjects[0]
-        used |= keys
+        owner[key] = subjects[0]
     _require_distinct(table, set(owner.values()))
-    notes += [f"rows of {table.name} without an image"] * len(set(listed) - used)
     return owner
 
 
-def _find_table(path: Path, image_folder: Path) -> Path | None:
+def _forms(key: str, file: Path) -> set[str]:
+    """How a row may name an image: the end of its key, from one word to all, with and without the file's ending."""
+    words = key.split("/")
+    ends = {"/".join(words[k:]) for k in range(len(words))}
+    return ends | {f"{end}{suffix(file)}" for end in ends} | {normal(file.name)}
+
+
+def _find_table(path: Path, folders: Sequence[Path]) -> Path | None:
     """The table below `path`, in any capitals; DataError for a similar name, which may be meant."""
     there = list_entries(path)
     found = [entry for entry in there if entry.name.casefold() == NAME]
@@ -55,7 +78,7 @@ def _find_table(path: Path, image_folder: Path) -> Path | None:
     if found:
         require_content(found[0])
         return found[0]
-    for entry in (*there, *list_entries(image_folder)):
+    for entry in (*there, *(entry for folder in folders for entry in list_entries(folder))):
         name = entry.name.casefold()
         if name.endswith(TABLES) and LIKE_SUBJECTS.search(name):
             raise DataError(
@@ -66,7 +89,7 @@ def _find_table(path: Path, image_folder: Path) -> Path | None:
 
 
 def _read_rows(table: Path, notes: list[str]) -> dict[str, set[str]]:
-    """File name -> the subjects that the table gives it."""
+    """File, with the folders that the table names -> the subjects that it gives it."""
     try:
         text = _decode(table, notes)
         separator = next((s for s in SEPARATORS if s in text.partition("\n")[0]), ",")
@@ -89,7 +112,7 @@ def _read_rows(table: Path, notes: list[str]) -> dict[str, set[str]]:
         file, subject = cells[columns.index("file")], normal(cells[columns.index("subject")])
         if not file or not subject:
             raise DataError(f"{table} lacks the file or the subject in line {line}; fill it in or delete the row.")
-        listed.setdefault(normal(Path(file.replace("\\", "/")).name), set()).add(subject)
+        listed.setdefault(normal(file.replace("\\", "/")), set()).add(subject)
     return listed
 
 

@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
+from medsynth_lib.data.own.subject_table import read_subjects
 from medsynth_lib.data.slices import DataError
-from medsynth_lib.data.subject_table import read_subjects
 
 OWNERS = {"a": "M\u00fcller", "b": "M\u00fcller", "c": "p 2"}
 TABLE = "file,subject\na.png,M\u00fcller\nb.png,M\u00fcller\nc.nii.gz,p 2\n"
@@ -21,11 +21,11 @@ def read(images, content=TABLE, name="subjects.csv", encoding="utf-8"):
     """(owners, notes) with the table in the folder above that of the images."""
     path = images["a"].parents[1]
     (path / name).write_bytes(content.encode(encoding))
-    return read_subjects(path, images, notes := []), notes
+    return read_subjects(path, [path / "images"], images, notes := []), notes
 
 
 def test_no_table(images):
-    assert read_subjects(images["a"].parents[1], images, []) is None
+    assert read_subjects(images["a"].parents[1], [images["a"].parent], images, []) is None
 
 
 @pytest.mark.parametrize("name", ["subjects.csv", "Subjects.csv", "SUBJECTS.CSV"])
@@ -119,4 +119,4 @@ def test_two_tables_are_refused(images):
 def test_a_table_whose_content_is_missing_is_named(images, tmp_path):
     (tmp_path / "subjects.csv").symlink_to("/nowhere/annex")
     with pytest.raises(DataError, match="subjects.csv is a link to /nowhere/annex"):
-        read_subjects(tmp_path, images, [])
+        read_subjects(tmp_path, [tmp_path / "images"], images, [])

@@ -5,8 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from medsynth_lib.data.own.tiff_files import ORIENTATION, read_tiff
 from medsynth_lib.data.slices import DataError
-from medsynth_lib.data.tiff_files import ORIENTATION, read_tiff
 
 ROWS, COLUMNS = np.mgrid[:12, :9]
 GREY = (10 * ROWS + 7 * COLUMNS).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The user's own data: folders of pictures, volumes and DICOM, with masks or sorted into classes."""

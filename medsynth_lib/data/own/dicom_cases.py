@@ -1,0 +1,147 @@
+"""Cases that are DICOM: single images, films and series, with segmentations or other masks."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from .. import preprocess as pre
+from ..dicom import Header, Series, as_nifti, find_dicom, is_dicom, read_header, read_segmentation, read_stack
+from ..grids import differences
+from ..slices import DataError
+from .cases import Case, Cases
+from .folder_files import find_masks, list_entries
+from .image_files import AVERAGED, NIFTI, SUFFIXES, read_mask, suffix
+from .mask_values import Encoding, learn_encoding
+
+KIND = "DICOM images and series"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether there is a DICOM file in `folder` or below it."""
+    for entry in list_entries(folder):
+        if entry.is_dir():
+            if holds_dicom(entry):
+                return True
+        elif entry.is_file() and suffix(entry) not in SUFFIXES and is_dicom(entry):
+            return True
+    return False
+
+
+def find_dicom_cases(images: Path, labels: Path | None, notes: list[str], workers: int) -> Cases:
+    """One case per image, film or series in `images` and below, named by its path with _ for /.
+
+    Segmentations may lie in either folder: they name the series that they describe. Other masks are those in `labels`
+    with the name of a case.
+    """
+    series, segmentations = _find(images, notes)
+    if labels is not None and holds_dicom(labels):
+        segmentations |= find_dicom(labels, notes).segmentations
+    headers = {name: read_header(one.files) for name, one in series.items()}
+    if segmentations:
+        masks = {name: segmentations.get(one.series) for name, one in series.items()}
+        for name, mask in masks.items():
+            if mask is None:
+                raise DataError(
+                    f"{series[name].files[0]} has no segmentation, other images have; add it or move the image away."
+                )
+        names = _segment_names(masks, headers)
+        of_labels = {name: partial(_segmented, masks[name], names) for name in series}
+        text = "DICOM segmentations: " + ", ".join(names)
+    elif labels is not None:
+        masks = find_masks({name: one.files[0] for name, one in series.items()}, labels, notes)
+        encoding = learn_encoding(list(masks.values()), workers)
+        of_labels = {name: partial(_masked, masks[name], encoding) for name in series}
+        names, text = encoding.names, encoding.text
+    else:
+        of_labels, names, text = dict.fromkeys(series), (), "none"
+    found = {
+        name: Case(one.files[0], partial(_read, one, of_labels[name]), _extent(headers[name]), one.patient)
+        for name, one in series.items()
+    }
+    return Cases(found, KIND, names, text)
+
+
+def _find(images: Path, notes: list[str]) -> tuple[dict[str, Series], dict[str, Path]]:
+    """Name -> series, and hash of a series -> segmentation, in a folder that holds no other images."""
+    found = find_dicom(images, notes)
+    others = [file for file in found.others if suffix(file) in SUFFIXES]
+    if others:
+        raise DataError(f"{images} holds DICOM images and {others[0].name}; keep images of one kind in it.")
+    notes += ["files that are not DICOM, not read"] * len(found.others)
+    series = {one.name.replace("/", "_"): one for one in found.images}
+    if not series:
+        raise DataError(f"{images} holds DICOM files, but none of them is an image; put the images there.")
+    if len(series) < len(found.images):
+        raise DataError(f"{images} holds images whose paths differ in / and _ only; rename one of them.")
+    return series, dict(found.segmentations)
+
+
+def _segment_names(masks: dict[str, Path], headers: dict[str, Header]) -> tuple[str, ...]:
+    """The names of the segments of all files, background first, the others in alphabetical order."""
+    names = {one for name, mask in masks.items() for one in read_segmentation(mask, headers[name])[1][1:]}
+    return ("background", *sorted(names))
+
+
+def _extent(header: Header) -> tuple[float, float] | None:
+    """Width and height in mm of the axial plane of a volume, or of an image."""
+    if header.spacing is None:
+        return None
+    if header.is_volume:
+        volume = _place(header)
+        width, height = np.array(volume.shape[:2]) * volume.header.get_zooms()[:2]
+        return float(width), float(height)
+    return header.size[2] * header.spacing[1], header.size[1] * header.spacing[0]
+
+
+def _place(header: Header) -> nib.Nifti1Image:
+    """A volume of zeros where the images of `header` lie, in RAS order."""
+    return as_nifti(np.broadcast_to(np.uint8(0), header.size), header)
+
+
+def _read(
+    series: Series, labels_on: partial | None, notes: list[str]
+) -> tuple[np.ndarray, tuple[float, float], np.ndarray | None]:
+    """What `Case.read` gives: volumes are cut into axial slices, single images and films stay as they are stored."""
+    image = read_stack(series.files)
+    pixels, spacing = image.pixels, image.spacing or (1.0, 1.0)
+    if image.is_volume:
+        volume = as_nifti(pixels, image)
+        width, height = volume.header.get_zooms()[:2]
+        pixels, spacing = pre.to_axial(np.moveaxis(np.asanyarray(volume.dataobj), -1, 0)), (float(height), float(width))
+    if pixels.shape[1] == 3:
+        notes.append(AVERAGED)
+        pixels = pixels.mean(axis=1, keepdims=True)
+    return pixels, spacing, labels_on(image) if labels_on else None
+
+
+def _segmented(mask: Path, names: tuple[str, ...], image: Header) -> np.ndarray:
+    """The labels of a DICOM-SEG on the slices of its image, numbered as in `names`: uint8 [Z, H, W]."""
+    labels, own = read_segmentation(mask, image)
+    labels = np.array([names.index(one) for one in own], dtype=np.uint8)[labels]
+    return pre.to_axial(np.asanyarray(as_nifti(labels, image).dataobj)) if image.is_volume else labels
+
+
+def _masked(mask: Path, encoding: Encoding, image: Header) -> np.ndarray:
+    """The labels of a NIfTI file on the slices of a volume, or of a picture on an image: uint8 [Z, H, W]."""
+    if image.is_volume != (suffix(mask) in NIFTI):
+        what = "a volume: save its mask as NIfTI or DICOM-SEG" if image.is_volume else "no volume: save it as a picture"
+        raise DataError(f"{mask} does not fit its image {image.file}, which is {what}.")
+    if image.is_volume:
+        # In RAS order, since programs that convert a series store its rows and slices in another order than DICOM.
+        if found := differences(nib.as_closest_canonical(pre.open_nifti(mask)), _place(image)):
+            raise DataError(
+                f"{mask} does not lie on the grid of {image.file}: its {' and its '.join(found)}; save it again on "
+                "that grid."
+            )
+        return encoding.labels(read_mask(mask), mask)
+    values = read_mask(mask)
+    if values.shape != image.size:
+        raise DataError(
+            f"{mask} has shape {values.shape} but its image {image.size} (frames, rows, columns); export the mask "
+            "again at the image's size."
+        )
+    return encoding.labels(values, mask)

@@ -300,8 +300,8 @@ def split_subjects(slices: SliceSet, seed: int, fractions: tuple[float, float, f
     """A random split of the subjects into the fractions of (gen_train, holdout, test).
 
     Where the source sets subjects aside for testing (`set_aside`), they are the test part, and the others are split
-    into gen_train and holdout. Subjects that share a bit-identical image go into the same part, so that no image occurs in
-    two parts; `duplicate_images` counts the repeated images. Raises DataError when there are fewer than three
+    into gen_train and holdout. Subjects that share a bit-identical image go into the same part, so that no image occurs
+    in two parts; `duplicate_images` counts the repeated images. Raises DataError when there are fewer than three
     independent groups of subjects (two beside a given test part).
     """
     groups, duplicates = _linked_subjects(slices)

@@ -203,7 +203,10 @@ def start(notebook: str, profile_name: str = "demo", data: str = "phantom", seed
         raise TypeError(f"seed is {seed!r}; give a whole number from 0 on.")
     data = registry.resolved(data)
     refuse_broken_torchvision()
-    torch.set_num_threads(int(os.environ.get("MEDSYNTH_THREADS") or torch.get_num_threads()))
+    threads = os.environ.get("MEDSYNTH_THREADS") or str(torch.get_num_threads())
+    if not threads.isdecimal() or int(threads) < 1:
+        raise ValueError(f"MEDSYNTH_THREADS is {threads!r}; set it to a whole number from 1 on.")
+    torch.set_num_threads(int(threads))
     if chosen == "smoke":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -241,6 +241,13 @@ def test_the_folder_of_runs_may_be_relative(tmp_path, monkeypatch):
     assert runs.run_folder("smoke", "phantom", 0) == (tmp_path / "my {runs}/smoke/phantom/seed0").resolve()
 
 
+@pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, threads):
+    monkeypatch.setenv("MEDSYNTH_THREADS", threads)
+    with pytest.raises(ValueError, match=f"MEDSYNTH_THREADS is '{threads}'; set it to a whole number from 1 on"):
+        runs.start("01_vae", "smoke")
+
+
 def test_a_folder_of_runs_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "file" / "runs"))

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.parser().parse_args(rest)  # ends here for --help and for what it does not know
     try:
         environment.settle()
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error)
         return 2
     try:

@@ -1,4 +1,4 @@
-"""What the notebooks that train need of a data set."""
+"""What the notebooks after 00 need of a data set."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from .slices import PARTS, SliceSet, Split
 
 TRAINING_SLICES = 8  # the notebooks show and compute their first examples on a batch of eight
 HELD_OUT_SUBJECTS = 2  # floors and intervals compare one half of the held-out subjects with the other
+# Where more than one slice each is needed of them: five neighbours of a slice, four slices in each half
+HELD_OUT_SLICES = {"05_ddpm": 6, "07_evaluation": 8}
 
 
-def lacking(slices: SliceSet, split: Split) -> str:
-    """What the data lack for the notebooks that train, in one sentence; "" if nothing.
+def lacking(slices: SliceSet, split: Split, notebook: str = "07_evaluation") -> str:
+    """What the data lack for a notebook after 00, in one sentence; "" if nothing. The default needs most.
 
-    These need TRAINING_SLICES slices for training, HELD_OUT_SUBJECTS subjects in holdout, and, where there are masks, a
-    subject with a label in each part of the split, and for training a mask that is not one value everywhere.
+    Each needs TRAINING_SLICES slices for training, HELD_OUT_SUBJECTS subjects in holdout and, where there are masks, a
+    subject with a label in each part and, for training, a mask that is not one value everywhere.
     """
     everyone = slices.unique_subjects()
     size = f"{slices.source}: {len(slices)} slices of {len(everyone)} subjects"
     training = int(np.isin(slices.subjects, split.gen_train).sum())
     if training < TRAINING_SLICES:
         return (
-            f"{size} leave {training} for training (gen_train), but the notebooks that train need at least "
-            f"{TRAINING_SLICES} slices; add images (14 subjects are enough, with one slice each)."
+            f"{size} leave {training} for training (gen_train), but {notebook} needs at least {TRAINING_SLICES}; add "
+            "images (38 subjects are enough for all notebooks, with one slice each)."
         )
-    if len(split.holdout) < HELD_OUT_SUBJECTS:
+    held_out, people = int(np.isin(slices.subjects, split.holdout).sum()), len(split.holdout)
+    needed = HELD_OUT_SLICES.get(notebook, HELD_OUT_SUBJECTS)
+    if held_out < needed or people < HELD_OUT_SUBJECTS:
         return (
-            f"{size} leave {len(split.holdout)} subject for the part holdout, but the notebooks that train need at "
-            f"least {HELD_OUT_SUBJECTS}; add subjects (8 are enough), or name them in subjects.csv."
+            f"{size} leave {held_out} of {people} subject(s) for the part holdout, but {notebook} needs at least {needed} "
+            f"of {HELD_OUT_SUBJECTS}; add images (38 subjects are enough for all notebooks, with one slice each)."
         )
     if slices.labels is None:
         return ""

@@ -78,8 +78,7 @@ class Run:
         """All slices of the data source, prepared once per run and then read from disk.
 
         They are prepared again when sizes, the seed or the code that reads data have changed; when files of the source
-        have, only at the beginning of 00_data, and any other notebook stops with a DataError that names them. It also
-        stops for data that are too few, or whose masks lack labels; 00_data shows them nevertheless.
+        have, only at the beginning of 00_data, and any other notebook stops with a DataError that names them.
         """
         return SliceSet.load(self._prepared() / "slices")
 
@@ -101,10 +100,6 @@ class Run:
             if changed:
                 print(f"{changed} since the slices were made: they are made anew")
                 self._prepare(folder, files)
-        if not self.uses_slices and self.notebook != "00_data":
-            slices, split = SliceSet.load(folder / "slices"), Split.load(folder / "split.json")
-            if reason := lacking(slices, split):
-                raise DataError(reason)
         self.uses_slices = True
         return folder
 
@@ -135,8 +130,21 @@ class Run:
         return {"data_hash": hash_of(folder / "slices"), "split_hash": Split.load(folder / "split.json").hash()}
 
     def part(self, name: str) -> SliceSet:
-        """The slices of "gen_train", "holdout" or "test"."""
-        return self.split().part(self.slices(), name)
+        """The slices of "gen_train", "holdout" or "test".
+
+        Raises DataError for a folder of the user's in which something is lacking for a training; 00_data shows it
+        nevertheless.
+        """
+        slices, split = self.slices(), self.split()
+        own = registry.check(self.data)[1] is not None
+        if (
+            own
+            and name == "gen_train"
+            and self.notebook != "00_data"
+            and (reason := lacking(slices, split, self.notebook))
+        ):
+            raise DataError(reason)
+        return split.part(slices, name)
 
     def savefig(self, name: str, figure: plt.Figure | None = None) -> Path:
         """Write the figure (default: the current one) to figures/<name>.png."""

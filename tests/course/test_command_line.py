@@ -40,7 +40,7 @@ def test_the_help_imports_nothing_slow(root):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["reproduse"], "unknown command 'reproduse'; known: reproduce, plan, sample"),
+        (["reproduse"], "unknown command 'reproduse'; known: reproduce, plan, inspect, sample"),
         (["reproduce", "--sede", "1"], "unrecognized arguments: --sede 1; see medsynth reproduce --help"),
         (["plan", "--seed", "-1"], "'-1' is not a whole number from 0 on"),
         (["plan", "--cores", "0"], "'0' is not a whole number from 1 on"),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from medsynth_lib.data.slices import SliceSet, Split, split_subjects
+from medsynth_lib.data.slices import PARTS, SliceSet, Split, split_subjects
 from medsynth_lib.data.suitability import lacking
 
-PARTS = {"gen_train": 10, "holdout": 3, "test": 3}
-SPLIT = Split(*(tuple(f"{part}{k}" for k in range(n)) for part, n in PARTS.items()), seed=0)
+SIZES = {"gen_train": 10, "holdout": 8, "test": 3}
+SPLIT = Split(*(tuple(f"{part}{k}" for k in range(n)) for part, n in SIZES.items()), seed=0)
 NAMES = ("background", *(f"label {k}" for k in range(1, 30)))
 
 
@@ -34,7 +34,7 @@ EMPTY, FULL, HALF = np.zeros((8, 8)), np.ones((8, 8)), np.repeat([[0], [1]], [4,
         made(lambda subject: HALF if subject.endswith("2") else EMPTY),
         made(lambda subject: HALF if subject == "gen_train4" else FULL),
         made(None, names=()),
-        made(None, names=(), classes=np.arange(16) % 2, class_names=("well", "ill")),
+        made(None, names=(), classes=np.arange(21) % 2, class_names=("well", "ill")),
     ],
 )
 def test_nothing_is_lacking(slices):
@@ -44,16 +44,16 @@ def test_nothing_is_lacking(slices):
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (EMPTY, "0 of 16 subjects have a label in their masks"),
+        (EMPTY, "0 of 21 subjects have a label in their masks"),
         (FULL, "every mask for training is one value everywhere, so nothing is outlined"),
         (lambda s: FULL if s[-1] in "02" else EMPTY, "every mask for training is one value everywhere"),
-        (lambda s: HALF * (s == "test1"), "1 of 16 subjects have a label in their masks, and none of them is in the"),
+        (lambda s: HALF * (s == "test1"), "1 of 21 subjects have a label in their masks, and none of them is in the"),
         (
             lambda s: HALF * ("train" not in s),
-            "6 of 16 subjects have a label in their masks, and none of them is in the",
+            "11 of 21 subjects have a label in their masks, and none of them is in the",
         ),
-        (lambda s: HALF * ("holdout" not in s), "13 of 16 subjects have a label"),
-        (lambda s: HALF * ("test" not in s), "13 of 16 subjects have a label"),
+        (lambda s: HALF * ("holdout" not in s), "13 of 21 subjects have a label"),
+        (lambda s: HALF * ("test" not in s), "18 of 21 subjects have a label"),
     ],
 )
 def test_masks_from_which_nothing_can_be_learnt_or_measured(labels, sentence):
@@ -69,11 +69,13 @@ def test_the_part_without_a_label_is_named(part):
 @pytest.mark.parametrize(
     ("subjects", "each", "sentence"),
     [
-        (3, 1, "3 slices of 3 subjects leave 1 for training (gen_train), but the notebooks that train need at least 8"),
+        (3, 1, "3 slices of 3 subjects leave 1 for training (gen_train), but 07_evaluation needs at least 8"),
         (10, 1, "10 slices of 10 subjects leave 6 for training"),
-        (5, 9, "45 slices of 5 subjects leave 1 subject for the part holdout"),
-        (14, 1, ""),
-        (8, 2, ""),
+        (5, 9, "45 slices of 5 subjects leave 9 of 1 subject(s) for the part holdout, but 07"),
+        (14, 1, "14 slices of 14 subjects leave 3 of 3 subject(s) for the part holdout"),
+        (28, 1, "28 slices of 28 subjects leave 6 of 6 subject(s) for the part holdout"),
+        (38, 1, ""),
+        (8, 4, ""),
     ],
 )
 def test_how_much_is_enough(subjects, each, sentence):
@@ -84,3 +86,14 @@ def test_how_much_is_enough(subjects, each, sentence):
     for seed in range(5):
         told = lacking(slices, split_subjects(slices, seed))
         assert sentence in told and bool(told) == bool(sentence)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "sentence"),
+    [("02_dcgan", ""), ("05_ddpm", "leave 3 of 3 subject(s) for the part holdout, but 05_ddpm needs at least 6 of 2")],
+)
+def test_not_every_notebook_needs_as_much(notebook, sentence):
+    slices = made(None, names=()).select(np.array([True] * 10 + [False] * 5 + [True] * 6))
+    split = Split(SPLIT.gen_train, SPLIT.holdout[5:], SPLIT.test, seed=0)
+    told = lacking(slices, split, notebook)
+    assert sentence in told and bool(told) == bool(sentence)

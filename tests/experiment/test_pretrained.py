@@ -14,7 +14,7 @@ from medsynth_lib.experiment.profiles import PROFILES
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A smoke run of eight simulated subjects with a trained VAE in it."""
+    """A smoke run of five simulated subjects with a trained VAE in it."""
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(reference, "REFERENCES", tmp_path / "reference")
     monkeypatch.setattr(reference, "REPOSITORY", tmp_path)
@@ -28,7 +28,7 @@ def run(tmp_path, monkeypatch):
 
 
 def smaller(profile):
-    return replace(profile, data=replace(profile.data, subjects=8, slices_per_subject=2))
+    return replace(profile, data=replace(profile.data, subjects=5, slices_per_subject=1))
 
 
 def test_published_weights_sample_nearly_the_same(run):

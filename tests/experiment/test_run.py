@@ -259,7 +259,7 @@ def test_data_that_are_not_enough_are_refused_before_a_training_but_can_be_looke
     folder, calls = own
     monkeypatch.setattr(runs.registry, "load", lambda *args, **kwargs: calls.append(1) or small().select(np.arange(8)))
     run = runs.start("01_vae", "smoke", f"folder:{folder}")
-    for use in (run.slices, run.split, run.record):
-        with pytest.raises(DataError, match="the notebooks that train need at least 8 slices"):
-            use()
-    assert len(runs.start("00_data", "smoke", f"folder:{folder}").slices()) == 8 and len(calls) == 1
+    for _ in range(2):
+        with pytest.raises(DataError, match="for training .gen_train., but 01_vae needs at least 8"):
+            run.part("gen_train")
+    assert len(runs.start("00_data", "smoke", f"folder:{folder}").part("gen_train")) == 4 and len(calls) == 1

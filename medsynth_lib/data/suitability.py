@@ -31,7 +31,7 @@ def lacking(slices: SliceSet, split: Split, notebook: str = "07_evaluation") -> 
     if held_out < needed or people < HELD_OUT_SUBJECTS:
         return (
             f"{size} leave {held_out} of {people} subject(s) for the part holdout, but {notebook} needs at least "
-            f"{needed} of {HELD_OUT_SUBJECTS}; add images (38 subjects are enough for all notebooks, with one slice each)."
+            f"{needed} of {HELD_OUT_SUBJECTS}; add images (38 subjects are enough for all, with one slice each)."
         )
     if slices.labels is None:
         return ""

@@ -31,7 +31,7 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
 
     papermill itself only warns about an unknown name and then uses the defaults.
     """
-    known = papermill.inspect_notebook(str(notebook))
+    known = papermill.inspect_notebook(as_it_is(notebook))
     values = {}
     for word in words:
         name, _, text = word.partition("=")
@@ -43,6 +43,11 @@ def read_parameters(notebook: Path, words: list[str]) -> dict:
         except (ValueError, KeyError):
             raise ParameterError(f"{notebook.name}: parameter {name} is {text!r}, expected {kind}.") from None
     return values
+
+
+def as_it_is(path: Path) -> str:
+    """The path for papermill, which would replace names in braces by parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 NOISE = ("Executing", "Ending", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
@@ -79,8 +84,8 @@ def execute(source: Path, output: Path, parameters: dict) -> int:
     print(f"running {source.name} with {json.dumps(parameters)}", flush=True)
     try:
         executed = papermill.execute_notebook(
-            str(source),
-            str(output),
+            as_it_is(source),
+            as_it_is(output),
             parameters,
             kernel_name="python3",
             cwd=str(FOLDER.parent),

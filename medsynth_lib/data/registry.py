@@ -69,6 +69,12 @@ def resolved(data: str) -> str:
     return name if path is None else f"{name}:{path}"
 
 
+def without_folders(data: str) -> str:
+    """`data` for what is given to others: of a path only its last folder."""
+    name, _, text = data.partition(":")
+    return f"{name}:{Path(text).name}" if text else name
+
+
 def is_own(data: str) -> bool:
     """Whether the images are the user's own: these are read whole, unless the profile sets `own_subjects`."""
     return check(data)[0] in ("folder", "classes")
@@ -97,10 +103,12 @@ def files_of(data: str) -> tuple[Path, list[Path]]:
         return path, list(find(path, 4, NIFTI))
     if path is not None:
         from .dicom.header import ENDINGS
-        from .own.folder_files import IMAGE_FOLDERS, LABEL_FOLDERS
+        from .own.folder_files import IMAGE_FOLDERS, LABEL_FOLDERS, is_test_part
 
         # Series of DICOM lie in folders of their own, often without an ending.
-        known = [folder for folder in sorted(path.iterdir()) if folder.name.casefold() in IMAGE_FOLDERS + LABEL_FOLDERS]
+        below = sorted(path.iterdir())
+        below += [entry for folder in below if is_test_part(folder) for entry in sorted(folder.iterdir())]
+        known = [folder for folder in below if folder.name.casefold() in IMAGE_FOLDERS + LABEL_FOLDERS]
         deep = [file for folder in known for file in find(folder, SERIES_DEPTH, ("",))]
         depth = 2 if name == "folder" else SERIES_DEPTH
         return path, sorted({*find(path, depth, (*SUFFIXES, *ENDINGS, ".csv")), *deep})

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.checkpoints import write_atomically, write_json
+from ..data.registry import without_folders
 from ..data.slices import PARTS, SliceSet
 from .report import cell
 
@@ -69,8 +70,8 @@ Licence: {licence}. Intended use: {intended_use}. {origin}.
 def origin(run: dict) -> str:
     """Commit, profile, data, split, seed and torch version of a run (its record), in one line."""
     return (
-        f"Commit {run['commit']}, profile {run['profile']}, data {run['data']} ({run['data_hash']}), split "
-        f"{run['split_hash']}, seed {run['seed']}, torch {run['versions']['torch']}"
+        f"Commit {run['commit']}, profile {run['profile']}, data {without_folders(run['data'])} ({run['data_hash']}), "
+        f"split {run['split_hash']}, seed {run['seed']}, torch {run['versions']['torch']}"
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.checkpoints import CheckpointError, file_hash, write_atomically, write_json
 from ..data.preprocess import from_axial
+from ..data.registry import without_folders
 from ..data.slices import SliceSet
 from ..experiment import options
 from ..experiment.run import run_folder
@@ -149,7 +150,7 @@ def write_images(slices: SliceSet, folder: Path) -> list[str]:
 def description(slices: SliceSet, names: list[str], generator: str, run: dict) -> dict:
     """The content of dataset.json, with the Decathlon's keys; `run` is the record of the run in report.json."""
     return {
-        "name": f"synthetic {run['data']} slices by {generator}",
+        "name": f"synthetic {without_folders(run['data'])} slices by {generator}",
         "description": f"SYNTHETIC images and masks. {slices.intended_use}. See README.md.",
         "reference": slices.source,
         "licence": slices.licence,

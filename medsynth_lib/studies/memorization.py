@@ -24,7 +24,7 @@ from ..core.trainer import fit
 from ..data import joint
 from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
-from ..experiment import options
+from ..experiment import disk, options
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..metrics.diversity import neighbour_measures
@@ -187,6 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
         measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed)
     except (ValueError, DataError, CheckpointError, TrainingError) as error:
         print(f"memorization/{asked.case}/{asked.k}: {error}")
+        return 1
+    except OSError as error:
+        print(f"memorization/{asked.case}/{asked.k}: {disk.sentence(error)}")
         return 1
     return 0
 

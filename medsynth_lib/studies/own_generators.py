@@ -30,7 +30,7 @@ from ..data import joint
 from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
 from ..evaluation.report import ReportError
-from ..experiment import options
+from ..experiment import disk, options
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..experiment.sampling import sample_to_disk
@@ -189,6 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
         measure(known[asked.name], asked.profile, asked.data, asked.seed)
     except (ValueError, DataError, CheckpointError, TrainingError) as error:
         print(f"own/{asked.name}/{asked.k}: {error}")
+        return 1
+    except OSError as error:
+        print(f"own/{asked.name}/{asked.k}: {disk.sentence(error)}")
         return 1
     return 0
 

@@ -26,7 +26,7 @@ from ..core.parallel import completed
 from ..data.augment import augment
 from ..data.slices import DataError, SliceSet, hash_of
 from ..evaluation import report
-from ..experiment import options
+from ..experiment import disk, options
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
@@ -255,6 +255,9 @@ def main(arguments: list[str] | None = None) -> int:
         measure(job, asked.profile, asked.data, asked.seed, asked.generators.split())
     except (ValueError, report.ReportError, DataError, CheckpointError, TrainingError) as error:
         print(f"{job.path}: {error}")
+        return 1
+    except OSError as error:
+        print(f"{job.path}: {disk.sentence(error)}")
         return 1
     return 0
 

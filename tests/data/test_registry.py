@@ -67,6 +67,7 @@ def test_the_files_of_a_source_are_those_that_it_reads(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSYNTH_DATA", str(tmp_path / "public"))
     for name in (
         *("images/a.png", "images/b.NII.gz", "labels/a.png", "subjects.csv", "notes.docx", "images/.a.png.swp"),
+        *("test/images/c.png", "test/masks/c.png", "old/images/d.png"),
         *("demo/folder-set/seed0/report.json", "demo/folder-set/seed0/00_data/figures/balance.png"),
         "demo/folder-set/seed0/release/edm/imagesTr/a.nii.gz",
     ):
@@ -77,6 +78,8 @@ def test_the_files_of_a_source_are_those_that_it_reads(tmp_path, monkeypatch):
         "images/b.NII.gz",
         "labels/a.png",
         "subjects.csv",
+        "test/images/c.png",
+        "test/masks/c.png",
     }
     assert names_of_files(f"brats:{tmp_path / 'set'}") == {"images/b.NII.gz"}
     for name in ("x/y/BraTS20_001/BraTS20_001_t1.nii", "x/y/BraTS20_001/BraTS20_001_seg.nii"):

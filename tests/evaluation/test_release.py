@@ -80,6 +80,12 @@ def run(tmp_path):
     return make
 
 
+def test_the_folders_above_the_users_data_are_not_given_away():
+    description = release.description(samples(), [], "edm", {**RUN, "data": "folder:/home/anna/scans"})
+    assert description["name"] == "synthetic folder:scans slices by edm"
+    assert "anna" not in json.dumps(description)
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_monai_reads_it_and_the_pixels_come_back(run, channels, tmp_path):
     slices = samples(channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import numpy as np
 
 from .. import preprocess as pre
 from ..grids import largest_extent
-from ..slices import DataError
+from ..slices import DataError, SliceSet
+from .subject_table import read_subjects
 
 SKULL_STRIPPED = 0.2  # smallest fraction of pixels that are exactly 0 for which 0 counts as background
 
@@ -71,6 +73,90 @@ def subjects_of(cases: Cases, table: dict[str, str] | None, notes: list[str]) ->
         return {name: name for name in patients}, NO_SUBJECTS
     notes += ["DICOM images without a PatientID, each its own subject"] * missing
     return {name: patient or name for name, patient in patients.items()}, PATIENTS
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The cases that are read: all of the chosen subjects'.
+
+    names       of these cases, sorted
+    subject_of  name -> subject, of all cases
+    told_by     where the subjects are from
+    share       how many of the cases these are, and how they were chosen
+    """
+
+    names: list[str]
+    subject_of: dict[str, str]
+    told_by: str
+    share: str
+
+
+def choose(path: Path, folders: list[Path], cases: Cases, notes: list[str], *, subjects: int, seed: int) -> Chosen:
+    """The cases of `subjects` subjects (0: of all), with path/subjects.csv where there is one.
+
+    folders  those in which the files named in subjects.csv lie
+    """
+    table = read_subjects(path, folders, {name: case.file for name, case in cases.found.items()}, notes)
+    subject_of, told_by = subjects_of(cases, table, notes)
+    if told_by == NO_SUBJECTS:
+        warnings.warn(f"{path}: {NO_SUBJECTS}.", stacklevel=3)
+    chosen = set(pre.choose_subjects(list(subject_of.values()), subjects, seed))
+    names = [name for name in sorted(cases.found) if subject_of[name] in chosen]
+    return Chosen(names, subject_of, told_by, pre.choice(len(names), len(cases.found), cases.kind, seed))
+
+
+def set_aside(path: Path, cases: Cases, chosen: Chosen, is_test: Callable[[str], bool]) -> tuple[str, ...]:
+    """The chosen subjects in the given test part, sorted; DataError for one who is in the training part, too.
+
+    is_test  whether the case of a name is in the test part of the folder `path`
+    """
+    given: dict[str, Path] = {}
+    others: dict[str, Path] = {}
+    for name, case in cases.found.items():
+        (given if is_test(name) else others).setdefault(chosen.subject_of[name], case.file)
+    for subject in sorted(given.keys() & others.keys()):
+        raise DataError(
+            f"{given[subject]} and {others[subject]} are of subject {subject}, who would be in the training and in the "
+            f"test part; move the images of each subject into one of them, or give {path} no folder test."
+        )
+    return tuple(sorted(given.keys() & {chosen.subject_of[name] for name in chosen.names}))
+
+
+def slice_set(
+    path: Path,
+    cases: Cases,
+    chosen: Chosen,
+    notes: list[str],
+    *,
+    image_size: int,
+    slices_per_subject: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    **more,
+) -> SliceSet:
+    """The slices of the chosen cases in the user's folder `path`, with what the reader did to them.
+
+    Other arguments as in `registry.load`; `more`: further fields of the SliceSet.
+    """
+    stacked, processing = stack(
+        cases,
+        chosen.names,
+        chosen.subject_of,
+        notes,
+        image_size=image_size,
+        slices_per_subject=slices_per_subject,
+        workers=workers,
+        progress=progress,
+    )
+    return SliceSet(
+        **stacked,
+        label_names=cases.label_names,
+        source=f"own folder {path.name}",
+        licence="the owner's; not stated",
+        intended_use="what the owner of the images permits",
+        processing={**processing, "subjects": chosen.told_by, "files": "; ".join([chosen.share, *counted(notes)])},
+        **more,
+    )
 
 
 def stack(

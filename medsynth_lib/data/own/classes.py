@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .. import preprocess as pre
 from ..slices import DataError, SliceSet
-from .cases import NO_SUBJECTS, Cases, counted, stack, subjects_of
+from .cases import Cases, choose, set_aside, slice_set
 from .dicom_cases import find_dicom_cases, holds_dicom
-from .folder_files import list_entries, normal, require_content
+from .folder_files import TEST, Part, list_entries, normal, require_content
 from .image_files import SUFFIXES, suffix
 from .pictures import find_pictures
-from .subject_table import NAME, read_subjects
+from .subject_table import NAME
 
-TRAIN, TEST = ("train", "training", "val", "valid", "validation"), ("test", "testing")  # without regard to capitals
+TRAIN = ("train", "training", "val", "valid", "validation")  # without regard to capitals
 
 
 def load(
@@ -38,40 +36,25 @@ def load(
     folders = find_classes(path, notes)
     names = tuple(sorted({key.split("/")[-1] for key in folders}))
     cases = _cases(folders, names, notes, workers)
-    files = {name: case.file for name, case in cases.found.items()}
-    table = read_subjects(path, list(folders.values()), files, notes)
-    subject_of, told_by = subjects_of(cases, table, notes)
-    if told_by == NO_SUBJECTS:
-        warnings.warn(f"{path}: {NO_SUBJECTS}.", stacklevel=2)
-    given = _set_aside(path, files, subject_of)
-    chosen = set(pre.choose_subjects(list(subject_of.values()), subjects, seed))
-    used = [name for name in sorted(files) if subject_of[name] in chosen]
-    counts = Counter(cases.found[name].kind for name in used)
+    chosen = choose(path, list(folders.values()), cases, notes, subjects=subjects, seed=seed)
+    counts = Counter(cases.found[name].kind for name in chosen.names)
     print("classes: " + ", ".join(f"{name} ({counts[kind]} {cases.kind})" for kind, name in enumerate(names)))
-    read = pre.choice(len(used), len(files), cases.kind, seed)
-    stacked, processing = stack(
+    return slice_set(
+        path,
         cases,
-        used,
-        subject_of,
+        chosen,
         notes,
         image_size=image_size,
         slices_per_subject=slices_per_subject,
         workers=workers,
         progress=progress,
-    )
-    return SliceSet(
-        **stacked,
         class_names=names,
-        source=f"own folder {path.name}",
-        licence="the owner's; not stated",
-        intended_use="what the owner of the images permits",
-        processing={**processing, "subjects": told_by, "files": "; ".join([read, *counted(notes)])},
-        set_aside=tuple(sorted(given & chosen)),
+        set_aside=set_aside(path, cases, chosen, _is_test),
     )
 
 
 def find_classes(path: Path, notes: list[str]) -> dict[str, Path]:
-    """ "CLASS", or "train/CLASS" and "test/CLASS", -> folder of one class.
+    """The folder of each class by its key: CLASS, or train/CLASS and test/CLASS.
 
     Raises DataError, naming what was seen, for fewer than two classes, for class folders beside train and test, and for
     a class that is missing in one of them.
@@ -123,23 +106,13 @@ def _cases(folders: dict[str, Path], names: tuple[str, ...], notes: list[str], w
     """The cases of all folders, named by the key of their folder and their own name, with their classes."""
     found, kinds = {}, set()
     for key, folder in folders.items():
-        own = (find_dicom_cases if holds_dicom(folder) else find_pictures)(folder, None, notes, workers)
+        own = (find_dicom_cases if holds_dicom(folder) else find_pictures)([Part("", folder)], notes, workers)
         kinds.add(own.kind)
         kind = names.index(key.split("/")[-1])
         found |= {f"{key}/{name}": replace(case, kind=kind) for name, case in own.found.items()}
     return Cases(found, " and ".join(sorted(kinds)))
 
 
-def _set_aside(path: Path, files: dict[str, Path], subject_of: dict[str, str]) -> set[str]:
-    """The subjects of a folder test; DataError for one who is in train, too."""
-    given: dict[str, Path] = {}
-    others: dict[str, Path] = {}
-    for name, file in files.items():
-        words = name.split("/")
-        (given if len(words) > 2 and words[0].casefold() in TEST else others).setdefault(subject_of[name], file)
-    for subject in sorted(given.keys() & others.keys()):
-        raise DataError(
-            f"{given[subject]} and {others[subject]} are of subject {subject}, who would be in the training and in the "
-            f"test part; move the images of each subject into one of them, or give {path} no folder test."
-        )
-    return set(given)
+def _is_test(name: str) -> bool:
+    words = name.split("/")
+    return len(words) > 2 and words[0].casefold() in TEST

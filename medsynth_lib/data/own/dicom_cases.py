@@ -13,7 +13,7 @@ from ..dicom import Header, Series, as_nifti, find_dicom, is_dicom, read_header,
 from ..grids import differences
 from ..slices import DataError
 from .cases import Case, Cases
-from .folder_files import find_masks, list_entries
+from .folder_files import Part, find_masks, list_entries
 from .image_files import AVERAGED, NIFTI, SUFFIXES, read_mask, suffix
 from .mask_values import Encoding, learn_encoding
 
@@ -31,15 +31,20 @@ def holds_dicom(folder: Path) -> bool:
     return False
 
 
-def find_dicom_cases(images: Path, labels: Path | None, notes: list[str], workers: int) -> Cases:
-    """One case per image, film or series in `images` and below, named by its path with _ for /.
+def find_dicom_cases(parts: list[Part], notes: list[str], workers: int) -> Cases:
+    """One case per image, film or series in the folders of images and below, named by its path with _ for /.
 
-    Segmentations may lie in either folder: they name the series that they describe. Other masks are those in `labels`
-    with the name of a case.
+    Segmentations may lie in either folder: they name the series that they describe. Other masks are those in the folder
+    of masks with the name of a case.
     """
-    series, segmentations = _find(images, notes)
-    if labels is not None and holds_dicom(labels):
-        segmentations |= find_dicom(labels, notes).segmentations
+    series: dict[str, Series] = {}
+    segmentations: dict[str, Path] = {}
+    for part in parts:
+        own, of_series = _find(part.images, notes)
+        series |= {part.prefix + name: one for name, one in own.items()}
+        segmentations |= of_series
+        if part.labels is not None and holds_dicom(part.labels):
+            segmentations |= find_dicom(part.labels, notes).segmentations
     headers = {name: read_header(one.files) for name, one in series.items()}
     if segmentations:
         masks = {name: segmentations.get(one.series) for name, one in series.items()}
@@ -51,8 +56,8 @@ def find_dicom_cases(images: Path, labels: Path | None, notes: list[str], worker
         names = _segment_names(masks, headers)
         of_labels = {name: partial(_segmented, masks[name], names) for name in series}
         text = "DICOM segmentations: " + ", ".join(names)
-    elif labels is not None:
-        masks = find_masks({name: one.files[0] for name, one in series.items()}, labels, notes)
+    elif parts[0].labels is not None:
+        masks = {name: mask for part in parts for name, mask in _find_masks(series, part, notes).items()}
         encoding = learn_encoding(list(masks.values()), workers)
         of_labels = {name: partial(_masked, masks[name], encoding) for name in series}
         names, text = encoding.names, encoding.text
@@ -78,6 +83,13 @@ def _find(images: Path, notes: list[str]) -> tuple[dict[str, Series], dict[str, 
     if len(series) < len(found.images):
         raise DataError(f"{images} holds images whose paths differ in / and _ only; rename one of them.")
     return series, dict(found.segmentations)
+
+
+def _find_masks(series: dict[str, Series], part: Part, notes: list[str]) -> dict[str, Path]:
+    """Name of a series of `part` -> the picture or NIfTI file that is its mask."""
+    inside = [name for name in series if ("/" in name) == bool(part.prefix)]
+    bare = {name.removeprefix(part.prefix): series[name].files[0] for name in inside}
+    return {part.prefix + name: mask for name, mask in find_masks(bare, part.labels, notes).items()}
 
 
 def _segment_names(masks: dict[str, Path], headers: dict[str, Header]) -> tuple[str, ...]:

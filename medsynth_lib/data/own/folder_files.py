@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..slices import DataError
@@ -15,6 +16,7 @@ from .image_files import SUFFIXES, suffix
 
 IMAGE_FOLDERS = ("images", "imagestr")  # without regard to capitals; those in Tr are the names of MSD and nnU-Net
 LABEL_FOLDERS = ("labels", "labelstr", "masks", "annotations")
+TEST = ("test", "testing")  # the folder of a given test part
 UNLABELLED_TEST = ("imagests", "labelsts")  # MSD's and nnU-Net's test images, which are not read
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
@@ -25,6 +27,19 @@ LIKE_MASKS = re.compile(r"label|mask|segm|annot|truth|contour|(?<![a-z])(segs?|g
 MASK_ENDING = re.compile(r"[ ._-](masks?|labels?|labelmaps?|segm?|segmentations?|annotations?|gt|roi)$")
 IMAGE_ENDING = re.compile(r"[ ._-](0000|image|img)$")  # _0000 is nnU-Net's first channel
 SHOWN = 3  # names that a message gives as examples
+
+
+@dataclass(frozen=True)
+class Part:
+    """Folders whose files belong together.
+
+    prefix  what the names of its images begin with: "" or, for a given test part, "test/"
+    labels  None without masks
+    """
+
+    prefix: str
+    images: Path
+    labels: Path | None = None
 
 
 def find_images(folder: Path, notes: list[str]) -> dict[str, Path]:
@@ -59,6 +74,36 @@ def find_masks(images: dict[str, Path], folder: Path, notes: list[str]) -> dict[
     return _match(images, _list_files(folder, notes), folder, notes)
 
 
+def find_parts(path: Path, notes: list[str]) -> list[Part]:
+    """The folders of images and masks in `path`, and those in path/test where that holds images, too.
+
+    A test part without masks is not read where the other images have masks. Notes and errors as in `find_folders`.
+    """
+    images, labels = find_folders(path, notes)
+    given = [folder for folder in list_entries(path) if is_test_part(folder)]
+    if len(given) > 1:
+        raise DataError(f"{path} holds {_names(given)}, each of which may be the test part; keep one of them there.")
+    parts = [Part("", images, labels)]
+    for folder in given:
+        its_images, its_labels = find_folders(folder, notes)
+        if labels is not None and its_labels is None:
+            notes.append(f"folder without masks, not read: {folder.name}")
+            continue
+        if labels is None and its_labels is not None:
+            notes.append(f"folder of masks, which only {folder.name} has, not read")
+            its_labels = None
+        notes.append(f"folder of test images: {folder.name}")
+        parts.append(Part(f"{folder.name}/", its_images, its_labels))
+    return parts
+
+
+def is_test_part(folder: Path) -> bool:
+    """Whether `folder` is called test and has a folder of images."""
+    if folder.name.casefold() not in TEST or not folder.is_dir():
+        return False
+    return any(normal(entry.name).casefold() in IMAGE_FOLDERS for entry in list_entries(folder))
+
+
 def find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
     """The folders of images and of masks below `path`; None in place of the second when nothing resembles it.
 
@@ -88,7 +133,8 @@ def find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
         require_content(folder)
     if known and known[0].name != "labels":
         notes.append(f"folder of masks: {known[0].name}")
-    notes += [f"folder not read: {entry.name}" for entry in folders if entry not in (*images, *known)]
+    unread = [entry for entry in folders if entry not in (*images, *known) and not is_test_part(entry)]
+    notes += [f"folder not read: {entry.name}" for entry in unread]
     notes += ["images outside the folder of images, not read"] * sum(
         suffix(entry) in SUFFIXES and entry.is_file() for entry in entries
     )

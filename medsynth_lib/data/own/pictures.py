@@ -10,15 +10,20 @@ import numpy as np
 from ..grids import check_grid, extent
 from ..slices import DataError
 from .cases import Case, Cases
-from .folder_files import find_images, find_masks
+from .folder_files import Part, find_images, find_masks
 from .image_files import NIFTI, read_mask, read_pixels, suffix
 from .mask_values import Encoding, learn_encoding
 
 
-def find_pictures(images: Path, labels: Path | None, notes: list[str], workers: int) -> Cases:
-    """One case per file in the folder `images`, with its mask from the folder `labels` if there is one."""
-    files = find_images(images, notes)
-    masks = find_masks(files, labels, notes) if labels is not None else {}
+def find_pictures(parts: list[Part], notes: list[str], workers: int) -> Cases:
+    """One case per file in the folders of images, with its mask from that of masks if there is one."""
+    files: dict[str, Path] = {}
+    masks: dict[str, Path] = {}
+    for part in parts:
+        own = find_images(part.images, notes)
+        files |= {part.prefix + name: file for name, file in own.items()}
+        if part.labels is not None:
+            masks |= {part.prefix + name: mask for name, mask in find_masks(own, part.labels, notes).items()}
     for name, mask in masks.items():
         check_geometry(files[name], mask)
     # Of all masks, although fewer may be used: label names must not depend on the choice of subjects.

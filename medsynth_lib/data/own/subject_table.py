@@ -24,9 +24,10 @@ def read_subjects(
 ) -> dict[str, str] | None:
     """Key of `images` -> subject from `path`/subjects.csv (columns file,subject); None when there is no such table.
 
-    A row names an image by its key or its file, with or without the folders above it and the ending. `folders` hold the
-    images. Appends a text to `notes` for every row without an image. Raises DataError when the table cannot be read,
-    does not give every image exactly one subject, or when there is only a table of a similar name.
+    A row names an image by its key or its file, with or without the folders above it and the ending; its path below
+    `path` comes first, where a shorter name would fit several. `folders` hold the images. Appends a text to `notes` for
+    every row without an image. Raises DataError when the table cannot be read, does not give every image exactly one
+    subject, or when there is only a table of a similar name.
     """
     table = _find_table(path, folders)
     if table is None:
@@ -36,11 +37,14 @@ def read_subjects(
     for key, file in images.items():
         for form in _forms(key, file):
             known.setdefault(form, []).append(key)
+    exact = {form: key for key, file in images.items() for form in _paths(file, path)}
     depth = max(key.count("/") for key in images) + 1
     found: dict[str, set[str]] = {}
     for row, subjects in listed.items():
         short = "/".join(row.split("/")[-depth:])
-        keys = known.get(short) or known.get(row.replace("/", "_")) or []
+        ends = (row.split("/", k)[-1] for k in range(row.count("/") + 1))
+        keys = next(([exact[end]] for end in ends if end in exact), None) or known.get(short)
+        keys = keys or known.get(row.replace("/", "_")) or []
         if len(keys) > 1:
             raise DataError(f"{table} names {row}, which may be {' or '.join(keys[:2])}; write the folder, too.")
         if keys:
@@ -67,6 +71,12 @@ def _forms(key: str, file: Path) -> set[str]:
     words = key.split("/")
     ends = {"/".join(words[k:]) for k in range(len(words))}
     return ends | {f"{end}{suffix(file)}" for end in ends} | {normal(file.name)}
+
+
+def _paths(file: Path, path: Path) -> tuple[str, str]:
+    """Where `file` lies below `path`, with and without its ending."""
+    below = normal(file.relative_to(path).as_posix())
+    return below, below[: len(below) - len(suffix(file))]
 
 
 def _find_table(path: Path, folders: Sequence[Path]) -> Path | None:

@@ -9,6 +9,7 @@ from PIL import Image
 from medsynth_lib.data import dicom, preprocess
 from medsynth_lib.data.own import folder
 from medsynth_lib.data.own.dicom_cases import find_dicom_cases, holds_dicom
+from medsynth_lib.data.own.folder_files import Part
 from medsynth_lib.data.slices import DataError
 
 SIZES = {"image_size": 8, "subjects": 0, "slices_per_subject": 0, "seed": 0}
@@ -18,7 +19,9 @@ UPPER = ROWS < 2
 
 def found(path, notes=None):
     labels = path / "labels"
-    return find_dicom_cases(path / "images", labels if labels.is_dir() else None, [] if notes is None else notes, 1)
+    return find_dicom_cases(
+        [Part("", path / "images", labels if labels.is_dir() else None)], [] if notes is None else notes, 1
+    )
 
 
 @pytest.mark.parametrize("turn", [AXIAL, SAGITTAL, CORONAL])
@@ -141,6 +144,20 @@ def test_the_whole_way_by_patients(tmp_path):
     table = "file,subject\none/s0,p1\none/s1,p2\ntwo/s2,p3\n"
     (tmp_path / "subjects.csv").write_text(table)
     assert folder.load(tmp_path, **SIZES).unique_subjects() == ["p1", "p2", "p3"]
+
+
+def test_a_given_test_part_with_masks(tmp_path):
+    for k, part in enumerate(["", "", "test/"]):
+        write(tmp_path / f"{part}images/{k}.dcm", plane(shift=(0, k, 0))[0], PatientID=f"patient {k}")
+        (tmp_path / f"{part}labels").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(6, 5, dtype=np.uint8) * (k + 1)).save(tmp_path / f"{part}labels/{k}.png")
+    slices = folder.load(tmp_path, **SIZES)
+    assert slices.label_names == ("background", "label 1", "label 2", "label 3")
+    test = slices.subjects == slices.set_aside[0]
+    assert len(slices.set_aside) == 1 and [set(np.unique(one)) for one in slices.labels[test]] == [{0, 3}]
+    write(tmp_path / "test/images/2.dcm", plane()[0], PatientID="patient 0")
+    with pytest.raises(DataError, match="who would be in the training and in the test part"):
+        folder.load(tmp_path, **SIZES)
 
 
 def test_without_patient_ids_every_case_is_a_subject(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from medsynth_lib.data import preprocess as pre
 from medsynth_lib.data.own import folder
 from medsynth_lib.data.slices import DataError, split_subjects
 
@@ -61,8 +62,8 @@ def test_every_format_gives_the_same_picture(tmp_path, name):
     (tmp_path / "images" / "Thumbs.db").write_bytes(b"x")
     slices = folder.load(tmp_path, **SIZES)
     assert slices.images.shape == (1, 1, 32, 32) and slices.label_names == ("background", "foreground")
-    reference, _, _ = folder.pre.fit_square(
-        folder.pre.scale_intensity(picture()[None], np.ones(DISC.shape, bool), ["a"])[None], None, 32, (1, 1)
+    reference, _, _ = pre.fit_square(
+        pre.scale_intensity(picture()[None], np.ones(DISC.shape, bool), ["a"])[None], None, 32, (1, 1)
     )
     assert np.abs(slices.images - reference).mean() < (0.1 if name.lower().endswith(("jpg", "jpeg")) else 0.02)
     assert slices.images[0, 0][slices.labels[0] == 1].mean() > 0.4, "mask lies on the disc"
@@ -312,4 +313,52 @@ def test_broken_folders_are_named(tmp_path, sentence):
     write(tmp_path, "b", picture(1), DISC)
     BROKEN[sentence](tmp_path)
     with pytest.raises(DataError, match=sentence):
+        folder.load(tmp_path, **SIZES)
+
+
+def with_test_part(path, train=6, test=2, name="test"):
+    """Masks of 0 and 1 in images/, of 0 and 2 in test/images/."""
+    for k in range(train):
+        write(path, f"p{k}", picture(k), DISC)
+    for k in range(test):
+        write(path / name, f"p{k}", picture(100 + k), 2 * DISC)
+    return path
+
+
+@pytest.mark.parametrize("name", ["test", "Testing"])
+def test_a_given_test_part_is_the_test_part_of_every_split(tmp_path, name):
+    slices = folder.load(with_test_part(tmp_path, name=name), **SIZES)
+    assert set(slices.set_aside) == {f"{name}/p0", f"{name}/p1"} and len(slices) == 8
+    assert slices.label_names == ("background", "label 1", "label 2"), "numbered alike in both parts"
+    for image, label, subject in zip(slices.images, slices.labels, slices.subjects, strict=True):
+        assert set(np.unique(label)) == {0, 2 if subject.startswith(name) else 1}
+        assert image[0][label > 0].mean() > image[0][label == 0].mean()
+    for seed in range(5):
+        assert set(split_subjects(slices, seed).test) == set(slices.set_aside)
+    assert f"folder of test images: {name}" in slices.processing["files"]
+
+
+def test_a_test_part_without_masks_is_not_read(tmp_path):
+    with_test_part(tmp_path)
+    for file in (tmp_path / "test" / "labels").iterdir():
+        file.unlink()
+    (tmp_path / "test" / "labels").rmdir()
+    slices = folder.load(tmp_path, **SIZES)
+    assert len(slices) == 6 and not slices.set_aside
+    assert "folder without masks, not read: test" in slices.processing["files"]
+
+
+def test_a_subject_in_both_parts_is_refused(tmp_path):
+    with_test_part(tmp_path, train=2, test=1)
+    table = "file,subject\nimages/p0.png,a\np1.png,b\n"
+    (tmp_path / "subjects.csv").write_text(table + "D:\\\\set\\test\\images\\p0.png,c\n")
+    assert folder.load(tmp_path, **SIZES).set_aside == ("c",)
+    (tmp_path / "subjects.csv").write_text(table + "test/p0.png,a\n")
+    with pytest.raises(DataError, match=r"test/images/p0.png and .*images/p0.png are of subject a, who would be in"):
+        folder.load(tmp_path, **SIZES)
+
+
+def test_two_test_parts_are_refused(tmp_path):
+    with_test_part(with_test_part(tmp_path), name="testing")
+    with pytest.raises(DataError, match="test and testing|test, testing, each of which may be the test part"):
         folder.load(tmp_path, **SIZES)

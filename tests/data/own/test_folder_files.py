@@ -72,7 +72,7 @@ def test_without_anything_like_masks_there_are_none(tmp_path):
 
 
 def test_what_is_not_read_is_noted(tmp_path):
-    make(tmp_path, *PLAIN, "test/images/t.png", "imagesTs/t.png", "labelsTs/t.png", "stray.png")
+    make(tmp_path, *PLAIN, "old/images/t.png", "imagesTs/t.png", "labelsTs/t.png", "stray.png")
     make(tmp_path, "images/a.txt", "images/c.xyz", "images/d.xyz", "images/README", "images/empty/notes.txt")
     make(tmp_path, "labels/spare.png")
     _, notes = pairs(tmp_path)
@@ -84,7 +84,7 @@ def test_what_is_not_read_is_noted(tmp_path):
         "folder not read: images/empty",
         "folder not read: imagesTs",
         "folder not read: labelsTs",
-        "folder not read: test",
+        "folder not read: old",
         "images outside the folder of images, not read",
         "masks without an image, not read",
     ]

@@ -19,6 +19,7 @@ _FACE = {
     "data.foreground": ("foreground",),
     "data.masks": ("transplant_lesions", "with_head", "without_head"),
     "data.slices": ("SliceSet", "Split", "concatenate", "split_subjects"),
+    "data.suitability": ("require_contrasts", "require_masks"),
     "data.unpaired": ("halves", "of_channels", "unpaired", "with_intensity_inversion"),
     "experiment.pretrained": ("load_reference",),
     "experiment.run": ("Run", "run_folder", "start"),
@@ -41,7 +42,7 @@ _FACE = {
         "show_slices",
         "show_training",
     ),
-    "studies.arms": ("both", "require_masks", "train_arm"),
+    "studies.arms": ("both", "train_arm"),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}
 _HOME |= {cls: f"models.{module}" for kind in METHODS.values() for module, cls in kind.values()}
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from .data.slices import Split as Split
     from .data.slices import concatenate as concatenate
     from .data.slices import split_subjects as split_subjects
+    from .data.suitability import require_contrasts as require_contrasts
+    from .data.suitability import require_masks as require_masks
     from .data.unpaired import halves as halves
     from .data.unpaired import of_channels as of_channels
     from .data.unpaired import unpaired as unpaired
@@ -109,7 +112,6 @@ if TYPE_CHECKING:
     from .plots import show_slices as show_slices
     from .plots import show_training as show_training
     from .studies.arms import both as both
-    from .studies.arms import require_masks as require_masks
     from .studies.arms import train_arm as train_arm
 
 __all__ = sorted([*_HOME, "joint"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .slices import PARTS, SliceSet, Split
+from .slices import PARTS, DataError, SliceSet, Split
 
 TRAINING_SLICES = 8  # the notebooks show and compute their first examples on a batch of eight
 HELD_OUT_SUBJECTS = 2  # floors and intervals compare one half of the held-out subjects with the other
@@ -49,3 +49,22 @@ def lacking(slices: SliceSet, split: Split, notebook: str = "07_evaluation") -> 
             "masks in which 0 is the background."
         )
     return ""
+
+
+def require_masks(*sets: SliceSet) -> None:
+    """DataError when one of the sets has no masks."""
+    for slices in sets:
+        if slices.labels is None:
+            raise DataError(
+                f"{slices.source}: segmentation needs masks, but this source has none; use another DATA, or leave "
+                'out 06 and 07: NOTEBOOKS="00 01 02 05".'
+            )
+
+
+def require_contrasts(slices: SliceSet) -> None:
+    """DataError when the images have one channel only."""
+    if len(slices.channels) == 1:
+        raise DataError(
+            f"{slices.source}: this notebook needs several contrasts of each slice, but this source has one; use "
+            "another DATA (phantom, braintumour, brats), or leave this notebook out."
+        )

@@ -15,21 +15,12 @@ from ..core.trainer import fit
 from ..data.augment import augment
 from ..data.joint import tensors_of
 from ..data.slices import DataError, SliceSet, concatenate
+from ..data.suitability import require_masks
 from ..experiment.profiles import SegmentationSizes
 from ..metrics.overlap import dice_per_subject, false_alarms, pooled_dice
 from ..models.registry import method_class
 from ..models.segmentation.segmenter import Segmenter
 from . import segmentation_plan
-
-
-def require_masks(*sets: SliceSet) -> None:
-    """DataError when one of the sets has no masks."""
-    for slices in sets:
-        if slices.labels is None:
-            raise DataError(
-                f"{slices.source}: segmentation needs masks, but this source has none; use another DATA, or leave "
-                'out 06 and 07: NOTEBOOKS="00 01 02 05".'
-            )
 
 
 def both(real: SliceSet, synthetic: SliceSet, amount: int | None = None) -> SliceSet:

@@ -1,10 +1,12 @@
 """What the notebooks cannot use is told in a sentence with numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from medsynth_lib.data.slices import PARTS, SliceSet, Split, split_subjects
-from medsynth_lib.data.suitability import lacking
+from medsynth_lib.data.slices import PARTS, DataError, SliceSet, Split, split_subjects
+from medsynth_lib.data.suitability import lacking, require_contrasts, require_masks
 
 SIZES = {"gen_train": 10, "holdout": 8, "test": 3}
 SPLIT = Split(*(tuple(f"{part}{k}" for k in range(n)) for part, n in SIZES.items()), seed=0)
@@ -97,3 +99,13 @@ def test_not_every_notebook_needs_as_much(notebook, sentence):
     split = Split(SPLIT.gen_train, SPLIT.holdout[5:], SPLIT.test, seed=0)
     told = lacking(slices, split, notebook)
     assert sentence in told and bool(told) == bool(sentence)
+
+
+def test_masks_and_contrasts_are_asked_for():
+    one = made(HALF)
+    require_masks(one, one)
+    with pytest.raises(DataError, match="segmentation needs masks, but this source has none"):
+        require_masks(one, made(None, names=()))
+    with pytest.raises(DataError, match="own folder: this notebook needs several contrasts of each slice"):
+        require_contrasts(one)
+    require_contrasts(replace(one, images=np.repeat(one.images, 2, axis=1), channels=("x", "y")))

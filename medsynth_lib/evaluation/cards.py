@@ -29,6 +29,8 @@ subjects) in {train_seconds:,.0f} s on {train_device}. {origin}.
 |---|---|---|
 | Dice of a segmenter trained on its slices only | {dice_synthetic} | on real slices {dice_real} |
 | ratio of these Dice scores | {dice_ratio} | |
+| the same ratio, by the mean over labels | {dice_ratio_of_labels} | |
+| how well labels fit their images, relative to real ones | {labels_fit} | real 1 |
 | Frechet distance / floor: wavelets, radiomics, encoder | {times_floor} | other real subjects 1 |
 | coverage of held-out subjects | {coverage} | other real subjects {coverage_real} |
 | flagged as copies by correlation | {copies} | expected {copies_expected_percent:.0f} % |
@@ -108,13 +110,15 @@ def model_card(record: dict, run: dict, training: SliceSet, groups: dict) -> str
     groups  {subgroup: {column: value}}, see `anatomy.subgroups`
     """
     diversity, control = record["diversity"], record["membership_control"]
-    dice = {name: cell(record[name], "interval") for name in ("dice_real", "dice_synthetic", "dice_ratio")}
+    scores = ("dice_real", "dice_synthetic", "dice_ratio", "dice_ratio_of_labels")
+    dice = {name: cell(record[name], "interval") for name in scores}
     spaces = [f"{record[f'times_floor_{space}']:.1f}" for space in record["distances"]]
     masks = {f"impossible{of}": cell(record["masks"].get(f"impossible_percent{of}"), "{:.1f}") for of in ("", "_real")}
     return MODEL.format(
         **{**record, **dice, **masks, **format_of(training), "subgroups": subgroup_table(groups)},
         subjects=run["subjects"]["gen_train"],
         origin=origin(run),
+        labels_fit=cell(record["labels_fit_ratio"], "{:.2f}"),
         times_floor=", ".join(spaces),
         coverage=f"{diversity['synthetic']['coverage']:.2f}",
         coverage_real=f"{diversity['real']['coverage']:.2f}",

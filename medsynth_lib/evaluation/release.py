@@ -49,6 +49,9 @@ over subjects (a dash, here and below: not measured):
 |---|---|---|---|
 | {dice_real} | {dice_synthetic} | {dice_ratio} | {dice_both} |
 
+These are of all labels as one. By the mean over labels the ratio is {dice_ratio_of_labels}; the labels fit their
+images {labels_fit} times as well as real ones do.
+
 Frechet distance to held-out real subjects, in units of that of other real subjects: {times_floor_wavelets:.1f} by
 wavelets, {times_floor_radiomics:.1f} by radiomics, {times_floor_encoder:.1f} by a trained encoder. Anatomically
 impossible masks {impossible_percent} % (real {impossible_percent_real} %), empty ones {empty_percent} % (real
@@ -170,11 +173,12 @@ def card(slices: SliceSet, record: dict, run: dict, reasons: list[str]) -> str:
 
     record, run  the generator's and the run's record in report.json; reasons  see `objections`
     """
-    dice = ("dice_real", "dice_synthetic", "dice_ratio", "dice_both")
+    dice = ("dice_real", "dice_synthetic", "dice_ratio", "dice_ratio_of_labels", "dice_both")
     planted, shares = record["planted_copies_found_percent"], ("impossible_percent", "empty_percent")
     masks = {key: cell(record["masks"].get(key), "{:.1f}") for name in shares for key in (name, f"{name}_real")}
     return CARD.format(
         **{**record, **masks, **{name: cell(record[name], "interval") for name in dice}},
+        labels_fit=cell(record["labels_fit_ratio"], "{:.2f}"),
         run=run,
         slices=slices,
         n=len(slices),

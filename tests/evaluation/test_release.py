@@ -23,6 +23,8 @@ RECORD = {
     "train_images": 1000,
     "train_unique_images": 10,
     **{name: INTERVAL for name in ("dice_real", "dice_synthetic", "dice_both", "dice_ratio")},
+    "dice_ratio_of_labels": {"mean": 0.61, "ci95": [0.59, 0.63], "n": 5},
+    "labels_fit_ratio": 0.47,
     **{f"times_floor_{space}": 2.0 for space in ("wavelets", "radiomics", "encoder")},
     "copies_flagged_percent": 1.5,
     "copies_ci95": [0.4, 3.1],
@@ -111,7 +113,16 @@ def test_monai_reads_it_and_the_pixels_come_back(run, channels, tmp_path):
 def test_the_card_says_what_was_measured_and_the_sums_hold(run):
     folder = release.release(run(), "edm")
     card = (folder / "README.md").read_text()
-    for words in ("0.800 [0.790, 0.810]", "1.5 % [0.4, 3.1]", "a licence", "exact 100 %", "6 subjects", "c0ffee"):
+    for words in (
+        "0.800 [0.790, 0.810]",
+        "1.5 % [0.4, 3.1]",
+        "a licence",
+        "exact 100 %",
+        "6 subjects",
+        "c0ffee",
+        "0.610 [0.590, 0.630]",
+        "0.47 times",
+    ):
         assert words in card
     assert "force" not in card
     listed = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
@@ -122,7 +133,7 @@ def test_the_card_says_what_was_measured_and_the_sums_hold(run):
 
 def test_what_was_not_measured_is_a_dash_in_the_card(run):
     """A generator that got no arms in 06, whose masks are all empty."""
-    unknown = {name: None for name in ("dice_synthetic", "dice_both", "dice_ratio")}
+    unknown = {name: None for name in ("dice_synthetic", "dice_both", "dice_ratio", "dice_ratio_of_labels")}
     folder = release.release(run(**unknown, masks={**RECORD["masks"], "impossible_percent": None}), "edm")
     text = (folder / "README.md").read_text()
     assert "| - | - | - |" in text and "masks - % (real 2.0 %), empty ones 20.0 %" in text.replace("\n", " ")

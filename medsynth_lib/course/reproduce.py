@@ -15,6 +15,7 @@ from ..core.checkpoints import CheckpointError, write_json
 from ..core.locks import LOCK, Taken, lock
 from ..core.progress import clock
 from ..data import registry
+from ..data.slices import DataError
 from ..experiment import disk, options, source
 from ..experiment.finished import DONE, is_done
 from ..experiment.profiles import Profile, minutes, profile
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Taken as holder:
         print(f"another run ({holder}) is using {folder}; wait for it or choose another SEED.")
         return 2
-    except CheckpointError as error:
+    except (CheckpointError, DataError) as error:
         print(error)
         return 2
     except KeyboardInterrupt:

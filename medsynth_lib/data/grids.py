@@ -76,7 +76,7 @@ def largest_extent(extents: dict[Path, tuple[float, float]]) -> float:
     worst = int(ratios.argmax())
     if ratios[worst] > OUTLIER:
         raise DataError(
-            f"{paths[worst]} shows {_numbers(sizes[worst].round(1))} mm from right to left and from back to front, "
+            f"{paths[worst]} shows {_numbers(sizes[worst].round(1))} mm in width and height, "
             f"but the median of all {len(paths)} files is {_numbers(median.round(1))} mm; correct the voxel size in "
             "its header or leave the file out."
         )
@@ -84,10 +84,15 @@ def largest_extent(extents: dict[Path, tuple[float, float]]) -> float:
 
 
 def extent(path: Path) -> tuple[float, float]:
-    """Extent (x, y) in mm of a NIfTI volume along the patient's axes, each along the nearest axis of its voxels."""
+    """Width and height in mm of the slices of a NIfTI volume, each along the voxel axis nearest to the patient's axis.
+
+    These are x and y of a volume, and the plane of a single slice (see `preprocess.plane`). Raises DataError for a file
+    without a voxel.
+    """
     image = pre.open_nifti(path)
-    axes = nib.io_orientation(image.affine)[:, 0]
-    extents = dict(zip(axes, image.shape[:3] * nib.affines.voxel_sizes(image.affine), strict=True))
-    if not extents[0] * extents[1] > 0:
+    if 0 in image.shape:
         raise DataError(f"{path} has shape {image.shape}, without a single voxel; copy it again from the source.")
-    return float(extents[0]), float(extents[1])
+    of_axis = np.argsort(nib.io_orientation(image.affine)[:, 0])  # the voxel axis along x, along y and along z
+    extents = (image.shape[:3] * nib.affines.voxel_sizes(image.affine))[of_axis]
+    across, down, _ = pre.plane(np.array(image.shape[:3])[of_axis])
+    return float(extents[across]), float(extents[down])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# What operating systems leave behind in folders, in lower case
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
+
 
 def absolute(text: str) -> Path:
     """The absolute path of a file or folder that a user named; ~ is a home folder, links are followed.

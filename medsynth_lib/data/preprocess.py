@@ -144,9 +144,22 @@ def scale_intensity(image: np.ndarray, foreground: np.ndarray, names: Sequence[s
         if low == high and values.size:  # nearly all voxels are equal, so both percentiles are that value
             low, high = float(values.min()), float(values.max())
         if not high > low:
-            raise DataError(f"{name} is constant (every voxel is {low:g}); replace it or leave it out.")
+            where = "every voxel" if foreground.all() or not values.size else "every voxel that is not background"
+            raise DataError(f"{name} is constant ({where} is {low:g}); replace it or leave it out.")
         scaled[foreground] = np.clip((values - low) / (high - low), 0, 1) * 2 - 1
     return out
+
+
+def plane(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Axes (across, down, normal) of the slices of a volume of `shape` [X, Y, Z, ...] in RAS order.
+
+    Axial slices (0, 1, 2), but a volume of one sagittal or one coronal slice keeps that slice, superior up.
+    """
+    if shape[2] > 1 and shape[0] == 1:
+        return 1, 2, 0
+    if shape[2] > 1 and shape[1] == 1:
+        return 0, 2, 1
+    return 0, 1, 2
 
 
 def to_axial(volume: np.ndarray) -> np.ndarray:

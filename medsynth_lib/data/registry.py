@@ -24,8 +24,6 @@ KNOWN = {
     "pneumoniamnist": False,
 }
 
-SERIES_DEPTH = 6  # folders in which a file of a DICOM series may lie, below that of the images
-
 
 def known_sources() -> list[str]:
     """The values that `data` may have, as a user writes them."""
@@ -92,7 +90,8 @@ def key(data: str) -> str:
 def files_of(data: str) -> tuple[Path, list[Path]]:
     """The folder of a source, and in it all files that the source may read; none for a simulation or before a download.
 
-    Other files are not among them, nor are results that are written to a run folder in it.
+    Other files are not among them, nor are results that are written to a run folder in it. Raises DataError for a
+    folder that may not be read.
     """
     name, path = check(data)
     if name in ("phantom", "phantom-uniform"):
@@ -103,15 +102,15 @@ def files_of(data: str) -> tuple[Path, list[Path]]:
         return path, list(find(path, 4, NIFTI))
     if path is not None:
         from .dicom.header import ENDINGS
-        from .own.folder_files import IMAGE_FOLDERS, LABEL_FOLDERS, is_test_part
+        from .own.folder_files import IMAGE_FOLDERS, LABEL_FOLDERS, is_test_part, list_entries, normal
 
-        # Series of DICOM lie in folders of their own, often without an ending.
-        below = sorted(path.iterdir())
-        below += [entry for folder in below if is_test_part(folder) for entry in sorted(folder.iterdir())]
-        known = [folder for folder in below if folder.name.casefold() in IMAGE_FOLDERS + LABEL_FOLDERS]
-        deep = [file for folder in known for file in find(folder, SERIES_DEPTH, ("",))]
-        depth = 2 if name == "folder" else SERIES_DEPTH
-        return path, sorted({*find(path, depth, (*SUFFIXES, *ENDINGS, ".csv")), *deep})
+        folders = [entry for entry in list_entries(path) if entry.is_dir()]
+        if name == "folder":
+            folders += [entry for folder in folders if is_test_part(folder) for entry in list_entries(folder)]
+            folders = [folder for folder in folders if normal(folder.name).casefold() in IMAGE_FOLDERS + LABEL_FOLDERS]
+        # Series of DICOM lie in folders of their own, at any depth and often without an ending.
+        deep = [file for folder in folders for file in find(folder, None, ("",))]
+        return path, sorted({*find(path, 2, (*SUFFIXES, *ENDINGS, ".csv")), *deep})
     from .decathlon import TASKS
 
     folder = data_root() / (TASKS[name].folder if name in TASKS else "medmnist")

@@ -22,10 +22,11 @@ from .slices import DataError
 Seen = dict[str, list]
 
 
-def find(folder: Path, depth: int, endings: tuple[str, ...]) -> Iterator[Path]:
+def find(folder: Path, depth: int | None, endings: tuple[str, ...]) -> Iterator[Path]:
     """The visible files at most `depth` folders deep (1: in `folder` itself) that end in one of `endings`, sorted.
 
-    The limit keeps out results that are written to a folder below, and ends a circle of links.
+    The limit keeps out results that are written to a folder below; None: at any depth. A link to a folder above itself
+    is not followed.
     """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -35,9 +36,14 @@ def find(folder: Path, depth: int, endings: tuple[str, ...]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from find(Path(entry.path), depth - 1, endings) if depth > 1 else ()
+            if depth != 1 and not _leads_back(Path(entry.path)):
+                yield from find(Path(entry.path), depth and depth - 1, endings)
         elif entry.name.lower().endswith(endings):
             yield Path(entry.path)
+
+
+def _leads_back(folder: Path) -> bool:
+    return folder.is_symlink() and any(folder.samefile(above) for above in folder.parents)
 
 
 def look(

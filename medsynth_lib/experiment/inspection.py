@@ -76,12 +76,19 @@ def main(arguments: list[str] | None = None) -> int:
             )
             slices = without_leaks(slices)
         file = absolute(str(asked.picture or f"inspect-{registry.key(asked.data)}.png"))
-        picture(slices, asked.seed).savefig(file, dpi=150, bbox_inches="tight")
     except (DataError, ValueError) as error:
         print(f"{asked.data}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"{error.filename or asked.data}: {error.strerror}; choose another file by --picture.", file=sys.stderr)
+        print(f"{error.filename or asked.data}: {error.strerror}; check that you may read it.", file=sys.stderr)
+        return 1
+    try:
+        picture(slices, asked.seed).savefig(file, dpi=150, bbox_inches="tight")
+    except ValueError as error:  # an ending that names no format of pictures
+        print(f"{file}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or file}: {error.strerror}; choose another file by --picture.", file=sys.stderr)
         return 1
     for line in [*lines(slices), *(str(one.message) for one in heard if issubclass(one.category, UserWarning))]:
         print(line)

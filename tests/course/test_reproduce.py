@@ -11,7 +11,7 @@ import pytest
 from medsynth_lib.core.checkpoints import CheckpointError
 from medsynth_lib.core.locks import LOCK
 from medsynth_lib.course import reproduce, scheduler
-from medsynth_lib.data.slices import SliceSet
+from medsynth_lib.data.slices import DataError, SliceSet
 from medsynth_lib.experiment import finished, source
 from medsynth_lib.experiment.run import run_folder
 
@@ -139,6 +139,17 @@ def test_a_run_folder_that_can_no_longer_be_written_is_told(tmp_path, monkeypatc
     monkeypatch.setattr(reproduce, "write_json", full)
     assert reproduce.main(["--profile", "smoke", "--notebooks", "00"]) == 2
     assert capsys.readouterr().out == "config.json could not be written (No space left on device); free space.\n"
+
+
+def test_a_source_that_may_not_be_read_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
+
+    def refuse(*_):
+        raise DataError("images/a.png cannot be read (Permission denied); check that you may read it.")
+
+    monkeypatch.setattr(reproduce, "forget_changed", refuse)
+    assert reproduce.main(["--profile", "smoke", "--notebooks", "00"]) == 2
+    assert capsys.readouterr().out == "images/a.png cannot be read (Permission denied); check that you may read it.\n"
 
 
 HOLD = """

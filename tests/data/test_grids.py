@@ -90,6 +90,20 @@ def test_field_of_view_is_that_of_the_axial_plane(tmp_path, codes):
     assert grids.field_of_view([tmp_path / "a.nii.gz"]) == pytest.approx(90)
 
 
+@pytest.mark.parametrize(
+    ("codes", "extent"),
+    [("RAS", (40, 90)), ("ASR", (90, 120)), ("SPL", (90, 120)), ("RSA", (40, 120)), ("LIP", (40, 120))],
+)
+def test_the_extent_of_a_single_slice_is_that_of_its_plane(tmp_path, codes, extent):
+    """20 x 30 x 40 voxels of 2 x 3 x 3 mm (x, y, z), of which the last axis of `codes` has one voxel."""
+    normal = {"RL": 0, "AP": 1, "SI": 2}[next(pair for pair in ("RL", "AP", "SI") if codes[2] in pair)]
+    shape = [1 if axis == normal else count for axis, count in enumerate((20, 30, 40))]
+    image = nib.Nifti1Image(np.ones(shape, np.uint8), np.diag([2.0, 3.0, 3.0, 1.0]))
+    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes))
+    nib.save(image.as_reoriented(turn), tmp_path / "a.nii.gz")
+    assert grids.extent(tmp_path / "a.nii.gz") == pytest.approx(extent)
+
+
 def volumes(folder, sizes):
     return [save(folder / f"{k}.nii.gz", np.diag([*size, 3.0, 1.0])) for k, size in enumerate(sizes)]
 

@@ -99,6 +99,15 @@ def test_scale_intensity_per_channel_and_scale_free():
         pre.scale_intensity(np.stack([image[0], np.full_like(image[0], 7)]), foreground, ["a", "b"])
 
 
+def test_what_is_called_constant_is_equal_everywhere():
+    two_levels = np.array([[[0, 0, 255, 255]]])
+    with pytest.raises(DataError, match=r"a is constant \(every voxel that is not background is 255\)"):
+        pre.scale_intensity(two_levels, two_levels[0] > 0, ["a"])
+    for value, foreground in ((7, True), (0, False)):
+        with pytest.raises(DataError, match=rf"a is constant \(every voxel is {value}\)"):
+            pre.scale_intensity(np.full((1, 3, 3), value), np.full((3, 3), foreground), ["a"])
+
+
 def test_mostly_equal_image_is_not_called_constant():
     image = np.zeros((1, 50, 50))
     image[0, 0, :3] = 9

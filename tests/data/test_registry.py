@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +145,34 @@ def test_the_phantom_gets_all_arguments(monkeypatch):
     for name, how in phantom.VARIATIONS.items():
         given = registry.load(name, **SIZES)
         assert set(given) == {*wanted, "how"} and given["how"] is how
+
+
+DEEP = "images/s/1/2/3/4/5/6/7/IM0"
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "others"),
+    [
+        ("classes", {"a/IM0", "a/1.2.840.113", "train/b/s/I1", "subjects.csv", f"a/{DEEP}"}, {"notes.txt", ".x/a/IM0"}),
+        (
+            "folder",
+            {DEEP, "imagesTr/I0", "test/images/s/IM", "subjects.csv"},
+            {"other/IM0", "images/.x/IM1", "a/b/c.png"},
+        ),
+    ],
+)
+def test_files_of_dicom_without_an_ending_are_watched_at_any_depth(tmp_path, source, names, others):
+    for name in names | others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert names_of_files(f"{source}:{tmp_path}") == names
+
+
+@pytest.mark.parametrize("source", ["classes", "folder"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, source):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\); check that you may read it"):
+        registry.files_of(f"{source}:{tmp_path}")

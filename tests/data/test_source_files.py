@@ -101,3 +101,14 @@ def test_a_file_that_may_not_be_read_is_named(folder):
     (folder / "images/a.png").chmod(0)
     with pytest.raises(DataError, match=r"images/a.png cannot be read \(Permission denied\); check that you may"):
         now(folder)
+
+
+def test_without_a_limit_every_depth_is_found_and_circles_end(folder):
+    deep = folder / "images/1/2/3/4/5/6/7/8/9"
+    deep.mkdir(parents=True)
+    (deep / "d.png").touch()
+    for link, target in ((deep / "up", folder), (deep / "same", deep), (folder / "labels/images", folder / "images")):
+        link.symlink_to(target)
+    found = {path.relative_to(folder).as_posix() for path in find(folder, None, (".png",))}
+    below = {"a.png", "b.png", "1/2/3/4/5/6/7/8/9/d.png"}
+    assert found == {"labels/a.png", *(f"{place}/{name}" for place in ("images", "labels/images") for name in below)}

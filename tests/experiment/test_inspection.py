@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from medsynth_lib.course.command_line import main
+from medsynth_lib.data import registry
 
 ROWS, COLUMNS = np.mgrid[:24, :24]
 
@@ -53,3 +54,16 @@ def test_a_fault_is_one_sentence(folder, capsys):
     assert "6.png has no mask in" in capsys.readouterr().err
     assert main(["inspect", "folder:nowhere"]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.*no subjects.csv")
+def test_what_may_not_be_read_is_no_matter_of_the_picture(folder, monkeypatch, capsys):
+    assert main(["inspect", "folder:mine", "--picture", "missing/look.png"]) == 1
+    assert "missing/look.png: No such file or directory; choose another file by --picture." in capsys.readouterr().err
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "mine/images/0.png")
+
+    monkeypatch.setattr(registry, "load", refuse)
+    assert main(["inspect", "folder:mine"]) == 1
+    assert capsys.readouterr().err == "mine/images/0.png: Permission denied; check that you may read it.\n"

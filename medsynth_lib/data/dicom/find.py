@@ -12,13 +12,13 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
+from ..paths import SYSTEM_FILES
 from ..slices import DataError
 from .header import ENDINGS, Header, header_of, is_dicom, open_dicom, reading
 from .segmentation import described_series, is_segmentation
 
 NO_IMAGES = ("RTDOSE",)  # modalities with pixels that are no image of the patient
 LOCALISER = re.compile(r"(?<![a-z])(scout|locali[sz]er|topogram|surview)s?(?![a-z])", re.IGNORECASE)
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,13 @@ class Found:
     others: list[Path]
 
 
-def find_dicom(folder: Path, notes: list[str]) -> Found:
+def find_dicom(folder: Path, notes: list[str], *, masks: bool = True) -> Found:
     """The DICOM files in `folder` and in all folders below it, grouped to series. Hidden files are skipped.
 
     Localisers and files without an image (reports, plans, contours, doses, presentation states, DICOMDIR) are left out,
-    each with a text in `notes`, which also count the images whose headers say that they show text. Raises DataError
-    naming files that cannot be read, that are of one series but of two patients, or that segment the same series.
+    each with a text in `notes`, which also count the images whose headers say that they show text. Without `masks`,
+    segmentations are only counted, too. Raises DataError naming files that cannot be read, that are of one series but
+    of two patients, or that segment the same series.
     """
     groups: dict[str, list[Header]] = {}
     segmentations: dict[str, Path] = {}
@@ -69,13 +70,10 @@ def find_dicom(folder: Path, notes: list[str]) -> Found:
         data = open_dicom(file, pixels=False)
         with reading(file):
             kind = UID(data.file_meta.get("MediaStorageSOPClassUID") or data.get("SOPClassUID") or "")
-            if is_segmentation(data):
-                for series in described_series(data, file):
-                    if series in segmentations:
-                        raise DataError(
-                            f"{segmentations[series]} and {file} segment the same series; keep one of them."
-                        )
-                    segmentations[series] = file
+            if is_segmentation(data) and masks:
+                add_segmentations(segmentations, dict.fromkeys(described_series(data, file), file))
+            elif is_segmentation(data):
+                notes.append("DICOM segmentations, not read")
             elif kind == MediaStorageDirectoryStorage or "Rows" not in data or data.get("Modality") in NO_IMAGES:
                 notes.append(f"DICOM files without an image ({kind.name or 'of unknown kind'}), not read")
             elif _is_localiser(data):
@@ -89,6 +87,14 @@ def find_dicom(folder: Path, notes: list[str]) -> Found:
     return Found([_series(folder, headers, files_below) for headers in groups.values()], segmentations, others)
 
 
+def add_segmentations(known: dict[str, Path], more: dict[str, Path]) -> None:
+    """Add `more` to `known`, both hash of a series -> DICOM-SEG file; DataError naming two files of one series."""
+    for series, file in more.items():
+        other = known.setdefault(series, file)
+        if not other.samefile(file):
+            raise DataError(f"{other} and {file} segment the same series; keep one of them.")
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     """All files below `folder` in the order of their paths."""
 
@@ -96,14 +102,18 @@ def _walk(folder: Path) -> Iterator[Path]:
         raise DataError(f"{error.filename} cannot be listed ({error.strerror}); check that you may read it.")
 
     for parent, below, files in os.walk(folder, onerror=refuse, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        below[:] = sorted(name for name in below if not _is_hidden(name))
         for name in sorted(files):
             file = Path(parent, name)
-            if name.startswith(".") or name.lower() in SYSTEM_FILES:
+            if _is_hidden(name):
                 continue
             if not file.exists():
                 raise DataError(f"{file} is a link to a file that is not there; fetch its content or remove the link.")
             yield file
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM_FILES
 
 
 def _is_localiser(data: Dataset) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom import uid
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from ..slices import DataError
@@ -23,6 +24,15 @@ TAGS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "ReferencedSeriesSequence", "BurnedInAnnotation"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+# Images made of a screen, a report or a scanned paper, and modalities that no scanner has
+CAPTURES = (
+    uid.SecondaryCaptureImageStorage,
+    uid.MultiFrameSingleBitSecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
+NO_SCANNER = ("SR", "DOC", "OT")
 ERRORS = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ArithmeticError),
     *(struct.error, zlib.error, InvalidDicomError, BytesLengthException),
@@ -45,6 +55,7 @@ class Header:
     origins     centre of the first pixel of each frame in mm along DICOM's axes (left, posterior, superior):
                 float64 [Z, 3]; None when unknown
     directions  unit vectors along a row and down a column, in the same axes: float64 [2, 3]; None when unknown
+    capture     whether the header says that it is a secondary capture, or of a modality that no scanner has
     """
 
     file: Path
@@ -55,6 +66,7 @@ class Header:
     instances: tuple[str, ...]
     origins: np.ndarray | None
     directions: np.ndarray | None
+    capture: bool
 
     @property
     def positions(self) -> np.ndarray | None:
@@ -153,6 +165,7 @@ def header_of(data: pydicom.Dataset, file: Path) -> Header:
         instances=tuple(hashed("instance", f"{instance} {frame + 1}") for frame in range(count)),
         origins=np.stack(origins) if known else None,
         directions=_directions(turn, file) if known else None,
+        capture=data.get("SOPClassUID") in CAPTURES or data.get("Modality") in NO_SCANNER,
     )
 
 

@@ -25,12 +25,12 @@ PLUGIN, OTHER_PLUGINS = (
 )
 
 
-def pixels_of(data: pydicom.Dataset, file: Path) -> np.ndarray:
-    """float32 [Z, C, H, W] in stored order, C = 3 in colour.
+def pixels_of(data: pydicom.Dataset, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [Z, C, H, W] in stored order, C = 3 in colour, and which of them are padding: bool of the same shape.
 
     Grey values are those after the file's rescale or modality table (HU in CT), without its display window.
-    MONOCHROME1 is mirrored so that high is bright, palettes and YBR become RGB, and padding (PixelPaddingValue) becomes
-    the darkest value of the image. Raises DataError when pixels are absent, not decoded or not finite.
+    MONOCHROME1 is mirrored so that high is bright, and palettes and YBR become RGB. Padding (PixelPaddingValue) is for
+    `without_padding` to replace. Raises DataError when pixels are absent, not decoded or not finite.
     """
     stored, samples = decode(data, file), int(data.get("SamplesPerPixel") or 1)
     if data.get("PhotometricInterpretation") == "PALETTE COLOR":
@@ -43,7 +43,20 @@ def pixels_of(data: pydicom.Dataset, file: Path) -> np.ndarray:
     pixels = frames if samples == 3 else _grey(frames, data)
     if not np.isfinite(pixels).all():
         raise DataError(f"{file} holds NaN or infinite values; clean the file or leave it out.")
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, 1), dtype=np.float32)
+    padding = np.zeros(frames.shape, bool) if samples == 3 else _padding(frames, data)
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 1), dtype=np.float32), np.moveaxis(padding, -1, 1)
+
+
+def without_padding(pixels: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """Pixels of a whole series [Z, C, H, W], those of padding (bool, same shape) set to the darkest of the others.
+
+    Of the whole series, since a slice may hold nothing but padding. 0 stays where no other pixel is negative: there it
+    is the background, which may be darker than all of the image. Without other pixels, all stay as they are.
+    """
+    if not padding.any() or padding.all():
+        return pixels
+    darkest = pixels.min(where=~padding, initial=np.inf)
+    return np.where(padding if darkest < 0 else padding & (pixels != 0), darkest, pixels)
 
 
 def decode(data: pydicom.Dataset, file: Path) -> np.ndarray:
@@ -75,9 +88,6 @@ def _grey(frames: np.ndarray, data: pydicom.Dataset) -> np.ndarray:
         out[k] = apply_modality_lut(frame, table)
         if data.get("PhotometricInterpretation") == "MONOCHROME1":
             out[k] = apply_modality_lut(ends, table).sum(dtype=np.float64) - out[k]
-    padding = _padding(frames, data)
-    if padding.any() and not padding.all():
-        out[padding & (out != 0)] = out[~padding].min()  # 0 already counts as background
     return out
 
 

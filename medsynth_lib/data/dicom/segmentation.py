@@ -65,7 +65,7 @@ def described_series(data: pydicom.Dataset, file: Path) -> set[str]:
 
 
 def _segment_names(data: pydicom.Dataset, file: Path) -> dict[int, str]:
-    """Segment number -> name; DataError unless the names differ and a label map can hold them."""
+    """Segment number -> name; DataError unless the names differ, none is background, and a label map can hold them."""
     names = {
         int(s.SegmentNumber): str(s.get("SegmentLabel") or "").strip() or f"segment {s.SegmentNumber}"
         for s in data.SegmentSequence
@@ -74,6 +74,10 @@ def _segment_names(data: pydicom.Dataset, file: Path) -> dict[int, str]:
         raise DataError(f"{file} has {len(names)} segments; a label map holds at most 255.")
     if len(set(names.values())) < len(names):
         raise DataError(f"{file} has segments of the same name ({', '.join(names.values())}); rename them.")
+    if any(name.casefold() == "background" for name in names.values()):
+        raise DataError(
+            f"{file} has a segment called background, which is what lies in no segment; rename or remove that segment."
+        )
     return names
 
 

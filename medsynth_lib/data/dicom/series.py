@@ -11,7 +11,7 @@ import numpy as np
 
 from ..slices import DataError
 from .header import Header, header_of, open_dicom, reading
-from .pixels import pixels_of
+from .pixels import pixels_of, without_padding
 
 UNEVEN = 0.1  # of the usual step: by how much the step from one slice to the next may differ from it
 SAME_PLACE = 0.01  # mm between two slices that count as one position
@@ -20,34 +20,30 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point left, posterior, 
 
 @dataclass(frozen=True, eq=False)
 class DicomImage(Header):
-    """`Header` with its pixels: float32 [Z, C, H, W] as `pixels.pixels_of` describes them."""
+    """`Header` with its pixels: float32 [Z, C, H, W] as `pixels.pixels_of` describes them, without padding."""
 
     pixels: np.ndarray
-
-
-def read_file(file: Path) -> DicomImage:
-    """The image or images of one file in stored order; DataError naming the file when it cannot be read."""
-    header, pixels = _read(file)
-    return DicomImage(**vars(header), pixels=pixels)
-
-
-def _read(file: Path) -> tuple[Header, np.ndarray]:
-    data = open_dicom(file, pixels=True)
-    with reading(file):
-        return header_of(data, file), pixels_of(data, file)
 
 
 def read_stack(files: Sequence[Path]) -> DicomImage:
     """The files of one series as one image, its frames sorted along the slice normal; see `read_header`.
 
-    Raises DataError, too, when grey and colour are mixed.
+    Raises DataError, too, when a file cannot be read and when grey and colour are mixed.
     """
-    headers, pixels = zip(*map(_read, files), strict=True)
+    headers, pixels, padding = zip(*map(_read, files), strict=True)
     header, order = _join(headers)
     for file, own in zip(files, pixels, strict=True):
         if own.shape[1] != pixels[0].shape[1]:
             raise DataError(f"of {files[0]} and {file} one is grey, one in colour; keep the files of one kind.")
-    return DicomImage(**vars(header), pixels=np.stack([pixels[i][k] for i, k in order]))
+    stacked, padded = (np.stack([frames[i][k] for i, k in order]) for frames in (pixels, padding))
+    return DicomImage(**vars(header), pixels=without_padding(stacked, padded))
+
+
+def _read(file: Path) -> tuple[Header, np.ndarray, np.ndarray]:
+    """The header of one file, and its pixels and padding as `pixels_of` gives them."""
+    data = open_dicom(file, pixels=True)
+    with reading(file):
+        return header_of(data, file), *pixels_of(data, file)
 
 
 def read_header(files: Sequence[Path]) -> Header:
@@ -62,18 +58,6 @@ def read_header(files: Sequence[Path]) -> Header:
         with reading(file):
             headers.append(header_of(data, file))
     return _join(headers)[0]
-
-
-def read_series(files: Sequence[Path]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """The files of one series as voxels [X, Y, Z] or [X, Y, Z, 3] in RAS order and the voxel size (x, y, z) in mm.
-
-    The same as `preprocess.read_nifti` of that volume: whole volumes only, see `as_nifti` and `read_header` for errors.
-    """
-    image = read_stack(files)
-    volume = as_nifti(image.pixels, image)
-    voxels = np.asanyarray(volume.dataobj)
-    spacing = tuple(float(size) for size in volume.header.get_zooms()[:3])
-    return (voxels[..., 0] if voxels.shape[3:] == (1,) else voxels), spacing
 
 
 def as_nifti(frames: np.ndarray, header: Header) -> nib.Nifti1Image:
@@ -115,6 +99,7 @@ def _join(headers: Sequence[Header]) -> tuple[Header, list[tuple[int, int]]]:
         instances=tuple(headers[i].instances[k] for i, k in order),
         origins=origins,
         directions=first.directions,
+        capture=first.capture,
     )
     return joined, order
 

@@ -21,10 +21,12 @@ INTENSITY = (
     f"{pre.INTENSITY_ALL}; where at least {SKULL_STRIPPED:.0%} of a file is exactly 0 (nothing below), 0 is "
     "background: left out of the percentiles and set to -1"
 )
-NO_SUBJECTS = (
-    "no subjects.csv: each file is its own subject, so a split by subject cannot be guaranteed; if a patient has "
-    "several files, write subjects.csv with the columns file,subject"
+NO_GUARANTEE = (
+    "so a split by subject cannot be guaranteed; if a patient has several files, write subjects.csv with the columns "
+    "file,subject"
 )
+NO_SUBJECTS = f"no subjects.csv: each file is its own subject, {NO_GUARANTEE}"
+SOME_SUBJECTS = f"have no PatientID: each of these is its own subject, {NO_GUARANTEE}"
 PATIENTS = "patients by PatientID, of which a hash is kept"
 
 
@@ -64,15 +66,19 @@ class Cases:
 
 
 def subjects_of(cases: Cases, table: dict[str, str] | None, notes: list[str]) -> tuple[dict[str, str], str]:
-    """Name -> subject, and where that is from: the user's table, else PatientID, else each case is its own subject."""
+    """Name -> subject, and where that is from: the user's table, else PatientID, else each case is its own subject.
+
+    Where that leaves open which images are of one patient, the second text says so (`NO_GUARANTEE`).
+    """
     if table is not None:
         return table, "as named in subjects.csv"
     patients = {name: case.patient for name, case in cases.found.items()}
     missing = sum(patient is None for patient in patients.values())
     if missing == len(patients):
         return {name: name for name in patients}, NO_SUBJECTS
-    notes += ["DICOM images without a PatientID, each its own subject"] * missing
-    return {name: patient or name for name, patient in patients.items()}, PATIENTS
+    notes += ["images without a PatientID, each its own subject"] * missing
+    told_by = f"{PATIENTS}; {missing} of {len(patients)} {cases.kind} {SOME_SUBJECTS}" if missing else PATIENTS
+    return {name: patient or name for name, patient in patients.items()}, told_by
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,8 @@ def choose(path: Path, folders: list[Path], cases: Cases, notes: list[str], *, s
     """
     table = read_subjects(path, folders, {name: case.file for name, case in cases.found.items()}, notes)
     subject_of, told_by = subjects_of(cases, table, notes)
-    if told_by == NO_SUBJECTS:
-        warnings.warn(f"{path}: {NO_SUBJECTS}.", stacklevel=3)
+    if NO_GUARANTEE in told_by:
+        warnings.warn(f"{path}: {told_by}.", stacklevel=3)
     chosen = set(pre.choose_subjects(list(subject_of.values()), subjects, seed))
     names = [name for name in sorted(cases.found) if subject_of[name] in chosen]
     return Chosen(names, subject_of, told_by, pre.choice(len(names), len(cases.found), cases.kind, seed))
@@ -206,7 +212,8 @@ def stack(
     return stacked, {
         "intensity": INTENSITY,
         "slices": slices,
-        "orientation": f"2-D images as stored, rotated by their EXIF orientation; volumes: {pre.ORIENTATION}",
+        "orientation": "2-D images as stored, rotated by their EXIF orientation; a NIfTI file of one slice in its own "
+        f"plane, superior or anterior up; volumes: {pre.ORIENTATION}",
         "geometry": pre.GEOMETRY
         + ("" if in_mm else "; each file to its own square; pixel size unknown, 1 pixel is counted as 1 mm"),
         "labels": cases.label_text,
@@ -221,7 +228,7 @@ def scaled(case: Case, notes: list[str]) -> pre.AxialVolume:
     stripped = empty.mean() >= SKULL_STRIPPED and volume.min() == 0
     foreground = ~empty if stripped else np.ones_like(empty)
     images = pre.scale_intensity(volume, foreground, [str(case.file)] * len(volume))
-    keep = np.flatnonzero(np.ptp(pixels, axis=(1, 2, 3)) > 0)
+    keep = np.flatnonzero(pixels.max(axis=(1, 2, 3)) > pixels.min(axis=(1, 2, 3)))  # a difference could overflow
     if len(keep) == 0:
         raise DataError(f"{case.file} has no slice that is not constant; replace it or leave it out.")
     return pre.AxialVolume(np.moveaxis(images, 0, 1), labels, keep, spacing, case.kind)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 from ..slices import DataError, SliceSet
 from .cases import Cases, choose, set_aside, slice_set
 from .dicom_cases import find_dicom_cases, holds_dicom
-from .folder_files import TEST, Part, list_entries, normal, require_content
-from .image_files import SUFFIXES, suffix
+from .folder_files import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
+    TEST,
+    UNLABELLED_TEST,
+    Part,
+    list_entries,
+    normal,
+    outside,
+    require_content,
+)
 from .pictures import find_pictures
-from .subject_table import NAME
 
 TRAIN = ("train", "training", "val", "valid", "validation")  # without regard to capitals
 
@@ -56,10 +64,11 @@ def load(
 def find_classes(path: Path, notes: list[str]) -> dict[str, Path]:
     """The folder of each class by its key: CLASS, or train/CLASS and test/CLASS.
 
-    Raises DataError, naming what was seen, for fewer than two classes, for class folders beside train and test, and for
-    a class that is missing in one of them.
+    Raises DataError, naming what was seen, for fewer than two classes, for class folders beside train and test, for a
+    class that is missing in one of them, and for images and masks in place of classes.
     """
     above = _folders(path, notes)
+    _require_no_masks(path, above)
     parts = {name: folder for name, folder in above.items() if name.casefold() in TRAIN + TEST}
     if not parts:
         return _require_two(path, above)
@@ -67,31 +76,37 @@ def find_classes(path: Path, notes: list[str]) -> dict[str, Path]:
         raise DataError(
             f"{path} holds {', '.join(above)}; give it one folder per class, or train and test with these inside."
         )
-    found = {f"{part}/{name}": own for part, folder in parts.items() for name, own in _folders(folder, notes).items()}
-    classes = {part: {key.split("/")[1] for key in found if key.startswith(f"{part}/")} for part in parts}
-    known = set().union(*classes.values())
-    for part, own in classes.items():
-        if missing := sorted(known - own):
+    below = {part: _folders(folder, notes) for part, folder in parts.items()}
+    for part in sorted(below, key=lambda part: part.casefold() in TEST):  # names the training part first
+        _require_no_masks(parts[part], below[part])
+    known = set().union(*below.values())
+    for part, own in below.items():
+        if missing := sorted(known - own.keys()):
             raise DataError(
                 f"{parts[part]} has no folder {missing[0]} (seen there: {', '.join(sorted(own)) or 'no folder'}), "
                 "another part has; give every part the same class folders."
             )
     _require_two(path, dict.fromkeys(known, path))
     notes += [f"folder {part} counted as training images" for part in parts if part.casefold() not in ("train", *TEST)]
-    return found
+    return {f"{part}/{name}": folder for part, own in below.items() for name, folder in own.items()}
 
 
 def _folders(path: Path, notes: list[str]) -> dict[str, Path]:
-    """Name -> folder in `path`; images beside them are counted in `notes`."""
+    """Name -> folder in `path`; files beside them are counted in `notes`."""
     entries = list_entries(path)
     for entry in entries:
         require_content(entry)
-    loose = [entry for entry in entries if entry.is_file() and entry.name.casefold() != NAME]
-    notes += [
-        f"{'images' if suffix(file) in SUFFIXES else 'files'} outside the folders of classes, not read"
-        for file in loose
-    ]
+    notes += outside(entries, "the folders of classes")
     return {normal(entry.name): entry for entry in entries if entry.is_dir()}
+
+
+def _require_no_masks(path: Path, folders: Collection[str]) -> None:
+    """Raise DataError when all folders in `path` are named as those of images and of masks: no class is learned."""
+    if {name.casefold() for name in folders} <= {*IMAGE_FOLDERS, *LABEL_FOLDERS, *UNLABELLED_TEST} and folders:
+        raise DataError(
+            f"{path} holds {', '.join(folders)}, which are images and masks rather than classes; write folder:{path}, "
+            "or give it one folder per class."
+        )
 
 
 def _require_two(path: Path, classes: dict[str, Path]) -> dict[str, Path]:
@@ -106,7 +121,11 @@ def _cases(folders: dict[str, Path], names: tuple[str, ...], notes: list[str], w
     """The cases of all folders, named by the key of their folder and their own name, with their classes."""
     found, kinds = {}, set()
     for key, folder in folders.items():
-        own = (find_dicom_cases if holds_dicom(folder) else find_pictures)([Part("", folder)], notes, workers)
+        parts = [Part("", folder)]
+        if holds_dicom(folder):
+            own = find_dicom_cases(parts, notes, workers, masks=False)
+        else:
+            own = find_pictures(parts, notes, workers)
         kinds.add(own.kind)
         kind = names.index(key.split("/")[-1])
         found |= {f"{key}/{name}": replace(case, kind=kind) for name, case in own.found.items()}

@@ -9,13 +9,24 @@ import nibabel as nib
 import numpy as np
 
 from .. import preprocess as pre
-from ..dicom import Header, Series, as_nifti, find_dicom, is_dicom, read_header, read_segmentation, read_stack
+from ..dicom import (
+    Found,
+    Header,
+    Series,
+    add_segmentations,
+    as_nifti,
+    find_dicom,
+    is_dicom,
+    read_header,
+    read_segmentation,
+    read_stack,
+)
 from ..grids import differences
 from ..slices import DataError
 from .cases import Case, Cases
 from .folder_files import Part, find_masks, list_entries
 from .image_files import AVERAGED, NIFTI, SUFFIXES, read_mask, suffix
-from .mask_values import Encoding, learn_encoding
+from .mask_values import MOST_LABELS, Encoding, learn_encoding
 
 KIND = "DICOM images and series"
 
@@ -31,48 +42,49 @@ def holds_dicom(folder: Path) -> bool:
     return False
 
 
-def find_dicom_cases(parts: list[Part], notes: list[str], workers: int) -> Cases:
+def find_dicom_cases(parts: list[Part], notes: list[str], workers: int, *, masks: bool = True) -> Cases:
     """One case per image, film or series in the folders of images and below, named by its path with _ for /.
 
     Segmentations may lie in either folder: they name the series that they describe. Other masks are those in the folder
-    of masks with the name of a case.
+    of masks with the name of a case. Without `masks`, segmentations are only counted in `notes`.
     """
     series: dict[str, Series] = {}
     segmentations: dict[str, Path] = {}
+    others: list[Path] = []  # files in the folders of masks that are not DICOM
     for part in parts:
-        own, of_series = _find(part.images, notes)
+        own, of_series = _find(part.images, notes, masks)
         series |= {part.prefix + name: one for name, one in own.items()}
-        segmentations |= of_series
-        if part.labels is not None and holds_dicom(part.labels):
-            segmentations |= find_dicom(part.labels, notes).segmentations
-    headers = {name: read_header(one.files) for name, one in series.items()}
+        add_segmentations(segmentations, of_series)
+        if part.labels is not None:
+            found = _find_labels(part.labels, notes)
+            add_segmentations(segmentations, found.segmentations)
+            others += found.others
+    headers = _without_captures({name: read_header(one.files) for name, one in series.items()}, notes)
+    series = {name: series[name] for name in headers}
     if segmentations:
-        masks = {name: segmentations.get(one.series) for name, one in series.items()}
-        for name, mask in masks.items():
-            if mask is None:
-                raise DataError(
-                    f"{series[name].files[0]} has no segmentation, other images have; add it or move the image away."
-                )
-        names = _segment_names(masks, headers)
-        of_labels = {name: partial(_segmented, masks[name], names) for name in series}
+        _require_one_kind(segmentations, others)
+        notes += ["files that are not DICOM, not read"] * len(others)
+        of_series = _pair(series, segmentations, notes)
+        names = _segment_names(of_series, headers)
+        of_labels = {name: partial(_segmented, mask, names) for name, mask in of_series.items()}
         text = "DICOM segmentations: " + ", ".join(names)
     elif parts[0].labels is not None:
-        masks = {name: mask for part in parts for name, mask in _find_masks(series, part, notes).items()}
-        encoding = learn_encoding(list(masks.values()), workers)
-        of_labels = {name: partial(_masked, masks[name], encoding) for name in series}
+        files = {name: mask for part in parts for name, mask in _find_masks(series, part, notes).items()}
+        encoding = learn_encoding(list(files.values()), workers)
+        of_labels = {name: partial(_masked, files[name], encoding) for name in series}
         names, text = encoding.names, encoding.text
     else:
         of_labels, names, text = dict.fromkeys(series), (), "none"
-    found = {
+    cases = {
         name: Case(one.files[0], partial(_read, one, of_labels[name]), _extent(headers[name]), one.patient)
         for name, one in series.items()
     }
-    return Cases(found, KIND, names, text)
+    return Cases(cases, KIND, names, text)
 
 
-def _find(images: Path, notes: list[str]) -> tuple[dict[str, Series], dict[str, Path]]:
+def _find(images: Path, notes: list[str], masks: bool) -> tuple[dict[str, Series], dict[str, Path]]:
     """Name -> series, and hash of a series -> segmentation, in a folder that holds no other images."""
-    found = find_dicom(images, notes)
+    found = find_dicom(images, notes, masks=masks)
     others = [file for file in found.others if suffix(file) in SUFFIXES]
     if others:
         raise DataError(f"{images} holds DICOM images and {others[0].name}; keep images of one kind in it.")
@@ -82,7 +94,54 @@ def _find(images: Path, notes: list[str]) -> tuple[dict[str, Series], dict[str, 
         raise DataError(f"{images} holds DICOM files, but none of them is an image; put the images there.")
     if len(series) < len(found.images):
         raise DataError(f"{images} holds images whose paths differ in / and _ only; rename one of them.")
-    return series, dict(found.segmentations)
+    return series, found.segmentations
+
+
+def _find_labels(labels: Path, notes: list[str]) -> Found:
+    """What lies in a folder of masks; DataError where its DICOM files are images, none of them a segmentation."""
+    found = find_dicom(labels, notes)
+    if found.images and not found.segmentations:
+        raise DataError(
+            f"{found.images[0].files[0]} is no DICOM segmentation; save masks as PNG, NIfTI or DICOM-SEG, and move "
+            "images away."
+        )
+    notes += ["DICOM images in the folder of masks, not read"] * sum(len(one.files) for one in found.images)
+    return found
+
+
+def _require_one_kind(segmentations: dict[str, Path], others: list[Path]) -> None:
+    """Raise DataError when there is a mask among the files that are not DICOM: which of both would be right?"""
+    mask = next((file for file in others if suffix(file) in SUFFIXES), None)
+    if mask is not None:
+        raise DataError(
+            f"{next(iter(segmentations.values()))} is a DICOM segmentation, {mask} a mask of another kind; keep the "
+            "masks of one kind."
+        )
+
+
+def _without_captures(headers: dict[str, Header], notes: list[str]) -> dict[str, Header]:
+    """Without the secondary captures of unknown pixel size that lie among volumes of known size.
+
+    Scanners store such pages ("Dose Report") beside their series. As images, they would also cost all others their
+    common scale in mm.
+    """
+    if not any(header.is_volume and header.spacing is not None for header in headers.values()):
+        return headers
+    left_out = {name for name, one in headers.items() if one.capture and not one.is_volume and one.spacing is None}
+    notes += ["secondary captures without a pixel size beside volumes, not read"] * len(left_out)
+    return {name: header for name, header in headers.items() if name not in left_out}
+
+
+def _pair(series: dict[str, Series], segmentations: dict[str, Path], notes: list[str]) -> dict[str, Path]:
+    """Name of a series -> its segmentation; DataError for a series without one."""
+    pairs = {name: segmentations[one.series] for name, one in series.items() if one.series in segmentations}
+    spare = set(segmentations.values()) - set(pairs.values())
+    for name, one in series.items():
+        if name not in pairs:
+            others = "other images have" if pairs else f"{min(spare)} describes a series that is not there"
+            raise DataError(f"{one.files[0]} has no segmentation, {others}; add it or move the image away.")
+    notes += ["segmentations of a series that is not there, not read"] * len(spare)
+    return pairs
 
 
 def _find_masks(series: dict[str, Series], part: Part, notes: list[str]) -> dict[str, Path]:
@@ -93,9 +152,19 @@ def _find_masks(series: dict[str, Series], part: Part, notes: list[str]) -> dict
 
 
 def _segment_names(masks: dict[str, Path], headers: dict[str, Header]) -> tuple[str, ...]:
-    """The names of the segments of all files, background first, the others in alphabetical order."""
-    names = {one for name, mask in masks.items() for one in read_segmentation(mask, headers[name])[1][1:]}
-    return ("background", *sorted(names))
+    """The names of the segments of all files, background first, the others in alphabetical order.
+
+    Raises DataError for more than training can use.
+    """
+    of_file = {mask: read_segmentation(mask, headers[name])[1][1:] for name, mask in masks.items()}
+    names = sorted({one for own in of_file.values() for one in own})
+    if len(names) > MOST_LABELS:
+        most = max(of_file, key=lambda mask: len(of_file[mask]))
+        raise DataError(
+            f"the segmentations hold {len(names)} segments of different names ({names[0]}, {names[1]}, ...), {most} "
+            f"most of them, but at most {MOST_LABELS} can be used; merge segments, and give those of one kind one name."
+        )
+    return ("background", *names)
 
 
 def _extent(header: Header) -> tuple[float, float] | None:

@@ -11,21 +11,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..paths import SYSTEM_FILES
 from ..slices import DataError
-from .image_files import SUFFIXES, suffix
+from .image_files import MOST_CHANNELS, SUFFIXES, suffix
 
 IMAGE_FOLDERS = ("images", "imagestr")  # without regard to capitals; those in Tr are the names of MSD and nnU-Net
 LABEL_FOLDERS = ("labels", "labelstr", "masks", "annotations")
 TEST = ("test", "testing")  # the folder of a given test part
 UNLABELLED_TEST = ("imagests", "labelsts")  # MSD's and nnU-Net's test images, which are not read
+TABLE = "subjects.csv"
+ABOUT = ("readme", "license", "licence", "citation", "changelog")  # how names of files about a set begin
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 
 # A folder named like this may hold masks. Short words count only when they stand alone: "gt" also occurs in "length".
 LIKE_MASKS = re.compile(r"label|mask|segm|annot|truth|contour|(?<![a-z])(segs?|gt|rois?|targets?)(?![a-z])")
 # Endings by which the name of a mask may differ from that of its image.
 MASK_ENDING = re.compile(r"[ ._-](masks?|labels?|labelmaps?|segm?|segmentations?|annotations?|gt|roi)$")
+SEPARATOR = re.compile(r"[ ._(-]")  # between a name and what is added to it
 IMAGE_ENDING = re.compile(r"[ ._-](0000|image|img)$")  # _0000 is nnU-Net's first channel
+FIRST, SECOND = "_0000", "_0001"  # nnU-Net's endings of an image's first two channels
 SHOWN = 3  # names that a message gives as examples
 
 
@@ -63,6 +67,31 @@ def find_images(folder: Path, notes: list[str]) -> dict[str, Path]:
                 f"beside {folder.name}."
             )
     return images
+
+
+def require_no_channels(images: dict[str, Path], labels: Path | None) -> None:
+    """Raise DataError for files that are the channels of one image, as nnU-Net names them: X_0000, X_0001, ...
+
+    Frames of a film are numbered alike, but have masks of their own names rather than one called X. Without masks, more
+    files than an image may have channels count as frames.
+
+    images  name -> file, from `find_images`
+    labels  the folder of masks, or None
+    """
+    masks = [entry for entry in list_entries(labels) if suffix(entry) in SUFFIXES] if labels else []
+    with_mask = {one for mask in masks for one in _readings(normal(mask.name[: -len(suffix(mask))]), MASK_ENDING)}
+    for first in (stem for stem in images if stem.endswith(FIRST)):
+        case = first.removesuffix(FIRST)
+        second = case + SECOND
+        if labels is None:
+            channels = f"{case}_{MOST_CHANNELS:04d}" not in images
+        else:
+            channels = case.casefold() in with_mask and with_mask.isdisjoint((first.casefold(), second.casefold()))
+        if channels and second in images:
+            raise DataError(
+                f"{images[first]} and {images[second].name} have the names of two channels of one image; join them in "
+                "one 4-D NIfTI file with the channels last, keep one channel, or give single images other names."
+            )
 
 
 def find_masks(images: dict[str, Path], folder: Path, notes: list[str]) -> dict[str, Path]:
@@ -135,19 +164,35 @@ def find_folders(path: Path, notes: list[str]) -> tuple[Path, Path | None]:
         notes.append(f"folder of masks: {known[0].name}")
     unread = [entry for entry in folders if entry not in (*images, *known) and not is_test_part(entry)]
     notes += [f"folder not read: {entry.name}" for entry in unread]
-    notes += ["images outside the folder of images, not read"] * sum(
-        suffix(entry) in SUFFIXES and entry.is_file() for entry in entries
-    )
+    notes += outside(entries, "the folder of images")
     return images[0], known[0] if known else None
 
 
+def outside(entries: Iterable[Path], folders: str) -> list[str]:
+    """A text for every file among `entries`, which lie beside `folders` and are not read.
+
+    Without the table of subjects, which is read, and without files that only tell about a data set (`ABOUT`).
+    """
+    files = [entry for entry in entries if entry.is_file() and not entry.name.casefold().startswith(ABOUT)]
+    kinds = ["images" if suffix(file) in SUFFIXES else "files" for file in files if file.name.casefold() != TABLE]
+    return [f"{kind} outside {folders}, not read" for kind in kinds]
+
+
 def list_entries(folder: Path) -> list[Path]:
-    """Everything in `folder`, sorted, except hidden files and those that operating systems leave behind."""
+    """Everything in `folder`, sorted, except hidden files and those that operating systems leave behind.
+
+    Raises DataError when the folder may not be read, and for a name that is not UTF-8, which no record could hold.
+    """
     try:
         entries = sorted(folder.iterdir())
+        for entry in entries[:1]:
+            entry.lstat()  # some folders may be listed but not entered
     except OSError as error:
         raise DataError(f"{folder} cannot be listed ({error.strerror}); check that you may read it.") from error
-    return [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in SYSTEM_FILES]
+    entries = [e for e in entries if not e.name.startswith(".") and e.name.casefold() not in SYSTEM_FILES]
+    for entry in entries:
+        _require_readable_name(entry)
+    return entries
 
 
 def normal(text: str) -> str:
@@ -180,7 +225,6 @@ def _list_files(folder: Path, notes: list[str]) -> dict[str, Path]:
         elif suffix(entry) not in SUFFIXES:
             notes.append(f"files {f'ending in {suffix(entry)}' if suffix(entry) else 'without an ending'}, not read")
         else:
-            _require_readable_name(entry)
             stem = normal(entry.name[: -len(suffix(entry))])
             if stem in files:
                 raise DataError(f"{entry} and {files[stem].name} share the name {stem!r}; rename or remove one.")
@@ -195,11 +239,11 @@ def _list_files(folder: Path, notes: list[str]) -> dict[str, Path]:
     return files
 
 
-def _require_readable_name(file: Path) -> None:
+def _require_readable_name(entry: Path) -> None:
     try:
-        file.name.encode()
+        entry.name.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{ascii(str(file))} has a name that is not UTF-8; rename the file.") from error
+        raise DataError(f"{ascii(str(entry))} has a name that is not UTF-8; rename it.") from error
 
 
 def _holds_images(folder: Path) -> bool:
@@ -211,9 +255,23 @@ def _holds_images(folder: Path) -> bool:
 
 def _match(images: dict[str, Path], masks: dict[str, Path], folder: Path, notes: list[str]) -> dict[str, Path]:
     """Image name -> mask: by equal names, or by names that differ in a known ending or in capitals, one to one."""
-    if not set(images) - set(masks):
-        notes += ["masks without an image, not read"] * len(set(masks) - set(images))
-        return {stem: masks[stem] for stem in images}
+    matched = {stem: stem for stem in images} if images.keys() <= masks.keys() else _by_readings(images, masks, folder)
+    spare = masks.keys() - set(matched.values())
+    stems = {stem.casefold() for stem in images}
+    for mask in sorted(spare):
+        # Such as a_2 or a_mask_2 beside a_mask: a second mask of one image. Others are of images that are not there.
+        name = mask.casefold()
+        if name in stems or any(name[: after.start()] in stems for after in SEPARATOR.finditer(name)):
+            raise DataError(f"{masks[mask]} may be a second mask of an image; give each image one mask of its name.")
+    notes += ["masks without an image, not read"] * len(spare)
+    notes += ["masks whose names differ from the image's, matched one to one"] * sum(
+        stem != mask for stem, mask in matched.items()
+    )
+    return {stem: masks[mask] for stem, mask in matched.items()}
+
+
+def _by_readings(images: dict[str, Path], masks: dict[str, Path], folder: Path) -> dict[str, str]:
+    """Image name -> name of its mask; DataError for an image without one, and where two pairs are possible."""
     readings: dict[str, set[str]] = {}
     for stem in masks:
         for reading in _readings(stem, MASK_ENDING):
@@ -230,21 +288,12 @@ def _match(images: dict[str, Path], masks: dict[str, Path], folder: Path, notes:
             both = _names(masks[name] for name in sorted(found))
             raise DataError(f"{file} may belong to {both} in {folder}; give its mask the name {stem}.")
         matched[stem] = found.pop()
-    shared = {mask: stem for stem, mask in matched.items()}
+    owner = {mask: stem for stem, mask in matched.items()}
     for stem, mask in matched.items():
-        if shared[mask] != stem:
-            both = _names([images[stem], images[shared[mask]]])
+        if owner[mask] != stem:
+            both = _names([images[stem], images[owner[mask]]])
             raise DataError(f"{masks[mask]} may be the mask of {both}; give each mask the name of its image.")
-    spare = set(masks) - set(shared)
-    for mask in sorted(spare):
-        # Such as a_mask_2 beside a_mask: a second mask of one image, or the mask of an image that is not there.
-        if any(re.match(re.escape(stem) + "[ ._-]", mask, re.IGNORECASE) for stem in images):
-            raise DataError(f"{masks[mask]} may be a second mask of an image; give each image one mask of its name.")
-    notes += ["masks without an image, not read"] * len(spare)
-    notes += ["masks whose names differ from the image's, matched one to one"] * sum(
-        stem != mask for stem, mask in matched.items()
-    )
-    return {stem: masks[mask] for stem, mask in matched.items()}
+    return matched
 
 
 def _readings(stem: str, ending: re.Pattern) -> set[str]:

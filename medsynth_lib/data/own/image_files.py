@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import preprocess as pre
 from ..slices import DataError
-from .rasters import Raster, read_picture
-from .tiff_files import read_tiff
+from .rasters import Raster, picture_orientation, read_picture
+from .tiff_files import read_tiff, tiff_orientation
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
@@ -33,7 +33,7 @@ def suffix(file: Path) -> str:
 
 
 def read_pixels(file: Path, notes: list[str]) -> tuple[np.ndarray, tuple[float, float]]:
-    """Stored values [Z, C, H, W] and the (row, column) pixel size in mm; a 2-D image has Z = 1 and a size of 1 mm.
+    """Stored values [Z, C, H, W] and the (row, column) pixel size in mm; a picture has Z = 1 and a size of 1 mm.
 
     Appends a text to `notes` for everything unusual. Raises DataError for files that cannot be read, hold time points
     or more than four channels, or values that are not finite.
@@ -84,7 +84,10 @@ def read_mask_and_colours(file: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _read_volume(file: Path) -> tuple[np.ndarray, tuple[float, float]]:
-    """A NIfTI file as `read_pixels` returns it; a series of time points is refused before its voxels are read."""
+    """A NIfTI file as `read_pixels` returns it; a series of time points is refused before its voxels are read.
+
+    Volumes are cut into axial slices; a single sagittal or coronal slice is one image.
+    """
     image = pre.open_nifti(file)
     if len(image.shape) > 3 and image.shape[3] > 1:
         timed = int(image.header["xyzt_units"]) & TIME_BITS in UNITS_OF_TIME and image.header["pixdim"][4] > 0
@@ -96,7 +99,8 @@ def _read_volume(file: Path) -> tuple[np.ndarray, tuple[float, float]]:
         _require_few_channels(image.shape[3], file)
     voxels, spacing = pre.read_nifti(file)
     volume = voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
-    return pre.to_axial(volume), (spacing[1], spacing[0])
+    across, down, normal = pre.plane(voxels.shape)
+    return pre.to_axial(np.moveaxis(volume, normal - 3, -1)), (spacing[down], spacing[across])
 
 
 def _read_raster(file: Path) -> Raster:
@@ -106,6 +110,14 @@ def _read_raster(file: Path) -> Raster:
         raise
     except Exception as error:  # a damaged file makes the decoders fail in any way
         raise DataError(f"{file} cannot be read ({error}); export it again.") from error
+
+
+def stored_orientation(file: Path) -> int:
+    """The orientation, 1 to 8 as EXIF numbers them, by which a picture is rotated when it is read; 1: not at all."""
+    if suffix(file) in NIFTI:
+        return 1
+    turn = tiff_orientation(file) if suffix(file) in TIFF else picture_orientation(file)
+    return turn if turn in range(1, 9) else 1  # other numbers are no orientation, and nothing is rotated
 
 
 def _require_mask(raster: Raster, file: Path) -> None:
@@ -127,7 +139,10 @@ def _require_mask(raster: Raster, file: Path) -> None:
 
 def _is_grey(samples: np.ndarray, lossy: bool) -> bool:
     """Whether the three colours of each pixel in [..., S] are equal, or nearly so after lossy compression."""
-    return samples.shape[-1] == 1 or float(np.ptp(samples, axis=-1).max()) <= (LOSSY_GREY if lossy else 0)
+    if samples.shape[-1] == 1:
+        return True
+    spread = samples.max(axis=-1).astype(np.float64) - samples.min(axis=-1)  # in integers it could overflow
+    return float(spread.max()) <= (LOSSY_GREY if lossy else 0)
 
 
 def _look_up(raster: Raster) -> np.ndarray:

@@ -10,9 +10,11 @@ import numpy as np
 from ..grids import check_grid, extent
 from ..slices import DataError
 from .cases import Case, Cases
-from .folder_files import Part, find_images, find_masks
-from .image_files import NIFTI, read_mask, read_pixels, suffix
+from .folder_files import Part, find_images, find_masks, require_no_channels
+from .image_files import NIFTI, read_mask, read_pixels, stored_orientation, suffix
 from .mask_values import Encoding, learn_encoding
+
+SIDES_SWAPPED = (5, 6, 7, 8)  # EXIF orientations that exchange rows and columns
 
 
 def find_pictures(parts: list[Part], notes: list[str], workers: int) -> Cases:
@@ -21,6 +23,7 @@ def find_pictures(parts: list[Part], notes: list[str], workers: int) -> Cases:
     masks: dict[str, Path] = {}
     for part in parts:
         own = find_images(part.images, notes)
+        require_no_channels(own, part.labels)
         files |= {part.prefix + name: file for name, file in own.items()}
         if part.labels is not None:
             masks |= {part.prefix + name: mask for name, mask in find_masks(own, part.labels, notes).items()}
@@ -53,6 +56,20 @@ def check_geometry(image: Path, mask: Path) -> None:
         )
 
 
+def _require_one_way_up(image: Path, mask: Path, shape: tuple[int, ...]) -> None:
+    """Raise DataError where a mask of the image's `shape` [Z, H, W] may have been drawn before the image was rotated.
+
+    Only sides of different length show that the mask was drawn on the rotated image.
+    """
+    turns = stored_orientation(image), stored_orientation(mask)
+    on_its_side = [turn in SIDES_SWAPPED for turn in turns]
+    if turns[0] != turns[1] and (on_its_side[0] == on_its_side[1] or shape[1] == shape[2]):
+        raise DataError(
+            f"{mask} has the stored (EXIF) orientation {turns[1]} but its image {image} {turns[0]}, and the mask fits "
+            "the image before and after its rotation; save both without a stored orientation, lying alike."
+        )
+
+
 def _read(
     file: Path, mask: Path | None, encoding: Encoding | None, notes: list[str]
 ) -> tuple[np.ndarray, tuple[float, float], np.ndarray | None]:
@@ -66,4 +83,5 @@ def _read(
             f"{mask} has shape {values.shape} but its image {(len(pixels), *pixels.shape[2:])} (slices, rows, "
             "columns); export the mask again at the image's size and orientation."
         )
+    _require_one_way_up(file, mask, values.shape)
     return pixels, spacing, encoding.labels(values, mask)

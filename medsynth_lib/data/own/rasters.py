@@ -53,6 +53,12 @@ def read_picture(file: Path) -> Raster:
     return Raster(samples[None, None], alpha, colours, lossy=image.format != "PNG", turned=turned)
 
 
+def picture_orientation(file: Path) -> int:
+    """The EXIF orientation of a PNG or JPEG picture, which `read_picture` applies; 1 when there is none."""
+    with Image.open(file, formats=FORMATS) as image:
+        return image.getexif().get(ORIENTATION, 1)
+
+
 def _samples(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Samples [H, W, S], opacity [H, W] and colour table [N, 3] of a picture, see `Raster`; 1 bit becomes 0 and 255."""
     if image.mode not in PLAIN:

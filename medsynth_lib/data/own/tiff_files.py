@@ -56,6 +56,12 @@ def read_tiff(file: Path) -> Raster:
     return Raster(samples, alpha, colours, lossy, turned, white_is_zero)
 
 
+def tiff_orientation(file: Path) -> int:
+    """The orientation of the picture or stack in a TIFF file, which `read_tiff` applies; 1 when there is none."""
+    with TiffFile(file) as tiff:
+        return next(s.keyframe.tags.valueof(ORIENTATION, 1) for s in tiff.series if not s.keyframe.is_reduced)
+
+
 def _require_all_pages(tiff: TiffFile, file: Path) -> None:
     """DataError unless the last page that can be found says that it is the last: tifffile goes without the others."""
     len(tiff.pages)  # finds all pages

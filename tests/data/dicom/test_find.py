@@ -78,7 +78,7 @@ def test_what_is_no_image_is_counted(tmp_path):
     for name in counted:
         shutil.copy(FILES / name, tmp_path / "ct")
     (tmp_path / "ct" / "readme.txt").write_text("text")
-    for name in (".DS_Store", "Thumbs.db", ".hidden/a.dcm"):
+    for name in (".DS_Store", "Thumbs.db", ".hidden/a.dcm", "__MACOSX/a.dcm", "ct/@eaDir/0.dcm"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     found, notes = find(tmp_path)
@@ -125,6 +125,25 @@ def test_segmentations_are_found_by_the_series_they_describe(tmp_path):
     write_segmentation(seg, [(1, mask, at(0))], ReferencedSeriesSequence=None)
     with pytest.raises(DataError, match="any name does not name the series"):
         find(tmp_path)
+
+
+def test_without_masks_segmentations_are_only_counted(tmp_path):
+    write_series(tmp_path / "ct")
+    for name, fields in (("a", {}), ("b", {}), ("c", {"ReferencedSeriesSequence": None})):
+        write_segmentation(tmp_path / name, [(1, PIXELS > 9, at(0))], **fields)
+    found = dicom.find_dicom(tmp_path, notes := [], masks=False)
+    assert notes == ["DICOM segmentations, not read"] * 3 and not found.segmentations and len(found.images) == 1
+
+
+def test_segmentations_of_one_series_in_two_folders(tmp_path):
+    files = [write_segmentation(tmp_path / name, [(1, PIXELS > 9, at(0))]) for name in ("a", "b")]
+    known = {"series 1": files[0]}
+    dicom.add_segmentations(known, {"series 1": files[0], "series 2": files[1]})
+    assert known == {"series 1": files[0], "series 2": files[1]}
+    (tmp_path / "link").symlink_to(files[0])
+    dicom.add_segmentations(known, {"series 1": tmp_path / "link"})
+    with pytest.raises(DataError, match=r"a and .*b segment the same series; keep one of them"):
+        dicom.add_segmentations(known, {"series 1": files[1]})
 
 
 def test_one_series_of_two_patients(tmp_path):

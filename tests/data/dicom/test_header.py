@@ -7,6 +7,11 @@ import warnings
 import numpy as np
 import pytest
 from dicom_files import AXIAL, CORONAL, SAGITTAL, SERIES, item, write, write_slice
+from pydicom.uid import (
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    VLPhotographicImageStorage,
+)
 
 from medsynth_lib.data import dicom
 from medsynth_lib.data.slices import DataError
@@ -31,7 +36,7 @@ def test_by_ending_or_by_beginning(tmp_path):
 def test_a_file_that_only_has_the_name(tmp_path, content):
     (tmp_path / "a.dcm").write_bytes(content)
     with pytest.raises(DataError, match="a.dcm does not begin as a DICOM file"):
-        dicom.read_file(tmp_path / "a.dcm")
+        dicom.read_stack([tmp_path / "a.dcm"])
 
 
 def test_cut_off_anywhere_it_is_refused_by_name(tmp_path):
@@ -40,7 +45,7 @@ def test_cut_off_anywhere_it_is_refused_by_name(tmp_path):
     for length in range(0, len(whole) - 1, 7):
         file.write_bytes(whole[:length])
         with pytest.raises(DataError, match="a.dcm"):
-            dicom.read_file(file)
+            dicom.read_stack([file])
 
 
 def test_of_the_identifiers_only_hashes_are_kept(tmp_path):
@@ -60,7 +65,7 @@ def test_of_the_identifiers_only_hashes_are_kept(tmp_path):
 
 @pytest.mark.parametrize("number", [None, "", "  "])
 def test_without_a_patient(tmp_path, number):
-    assert dicom.read_file(write_slice(tmp_path / "a", PatientID=number)).patient is None
+    assert dicom.read_stack([write_slice(tmp_path / "a", PatientID=number)]).patient is None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on writing such a file
@@ -68,7 +73,7 @@ def test_no_warning_quotes_an_invalid_identifier(tmp_path):
     file = write_slice(tmp_path / "a.dcm", SeriesInstanceUID="1.2.Doe-Jane", PatientID="Doe-Jane" * 20)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert dicom.read_file(file).patient and dicom.read_header([file]).series
+        assert dicom.read_stack([file]).patient and dicom.read_header([file]).series
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_no_warning_quotes_an_invalid_identifier(tmp_path):
 )
 def test_pixel_size(tmp_path, fields, spacing):
     file = write(tmp_path / "a.dcm", PIXELS, **fields)
-    assert dicom.read_file(file).spacing == spacing == dicom.read_header([file]).spacing
+    assert dicom.read_stack([file]).spacing == spacing == dicom.read_header([file]).spacing
 
 
 @pytest.mark.parametrize(
@@ -102,16 +107,31 @@ def test_pixel_size(tmp_path, fields, spacing):
 )
 def test_impossible_geometry(tmp_path, fields, reason):
     file = write_slice(tmp_path / "a.dcm", **fields)
-    for read in (dicom.read_file, lambda f: dicom.read_header([f])):
+    for read in (dicom.read_stack, dicom.read_header):
         with pytest.raises(DataError, match=f"a.dcm has .*{reason}|a.dcm {reason}"):
-            read(file)
+            read([file])
+
+
+@pytest.mark.parametrize(
+    ("fields", "capture"),
+    [
+        ({"kind": SecondaryCaptureImageStorage, "Modality": "CT"}, True),
+        ({"kind": MultiFrameTrueColorSecondaryCaptureImageStorage}, True),
+        ({"Modality": "OT"}, True),
+        ({"Modality": "CT"}, False),
+        ({"kind": VLPhotographicImageStorage, "Modality": "XC"}, False),  # its UID begins as that of captures does
+        ({"Modality": None}, False),
+    ],
+)
+def test_secondary_captures_are_known_by_their_kind_or_modality(tmp_path, fields, capture):
+    assert dicom.read_header([write(tmp_path / "a.dcm", PIXELS, **fields)]).capture is capture
 
 
 @pytest.mark.parametrize(
     ("turn", "position"), [(AXIAL, 20), (SAGITTAL, 11), (CORONAL, 7), ((0.8, 0.6, 0, -0.6, 0.8, 0), 20)]
 )
 def test_position_along_the_normal(tmp_path, turn, position):
-    image = dicom.read_file(write_slice(tmp_path / "a.dcm", turn))
+    image = dicom.read_stack([write_slice(tmp_path / "a.dcm", turn)])
     assert np.allclose(image.positions, [position]) and np.allclose(image.directions.ravel(), turn)
     assert not image.is_volume
 
@@ -121,7 +141,7 @@ def test_many_frames_with_the_position_of_the_first_only(tmp_path):
     file = write(
         tmp_path / "a.dcm", frames, ImagePositionPatient=[0, 0, 0], ImageOrientationPatient=list(AXIAL), Rows=6
     )
-    image = dicom.read_file(file)
+    image = dicom.read_stack([file])
     assert image.size == (2, 6, 5) and image.positions is None and len(set(image.instances)) == 2
 
 
@@ -129,4 +149,4 @@ def test_frames_of_two_orientations(tmp_path):
     groups = [item(PlaneOrientationSequence=[item(ImageOrientationPatient=list(t))]) for t in (AXIAL, CORONAL)]
     file = write(tmp_path / "a.dcm", np.stack([PIXELS] * 2), PerFrameFunctionalGroupsSequence=groups)
     with pytest.raises(DataError, match="a.dcm has frames of different orientations"):
-        dicom.read_file(file)
+        dicom.read_stack([file])

@@ -27,6 +27,10 @@ WITHOUT = ("no_meta.dcm", "ExplVR_BigEndNoMeta.dcm", "ExplVR_LitEndNoMeta.dcm", 
 SLOW = "examples_ybr_color.dcm"  # 30 frames of JPEG, which others show one by one
 
 
+def read(file: Path) -> dicom.DicomImage:
+    return dicom.read_stack([file])
+
+
 def images() -> list[Path]:
     files = [f for f in sorted(FILES.rglob("*")) if f.is_file() and "TINY_ALPHA" not in f.parts and f.name != SLOW]
     return [f for f in files if dicom.is_dicom(f)]
@@ -56,23 +60,23 @@ def test_every_file_of_pydicom_is_read_as_pydicom_reads_it_or_refused(file):
     except pydicom.errors.InvalidDicomError:
         assert file.name in WITHOUT
         with pytest.raises(DataError, match=f"{file.name} does not begin as a DICOM file"):
-            dicom.read_file(file)
+            read(file)
         return
     if file.name in BROKEN:
         try:
-            read = dicom.read_file(file)
+            image = read(file)
         except DataError as error:
             assert file.name in str(error) and BROKEN[file.name] in str(error)
             return
-        assert read.pixels.shape[2:] == (data.Rows, data.Columns), "somebody installed a decoder for it"
+        assert image.pixels.shape[2:] == (data.Rows, data.Columns), "somebody installed a decoder for it"
     elif "Rows" not in data or "PixelData" not in data:
         with pytest.raises(DataError, match=f"{file.name} holds no image"):
-            dicom.read_file(file)
+            read(file)
     elif not get_decoder(data.file_meta.TransferSyntaxUID).is_available:
         with pytest.raises(DataError, match=r"compressed as JPEG.*decoder is missing; pip install python-gdcm"):
-            dicom.read_file(file)
+            read(file)
     else:
-        image = dicom.read_file(file)
+        image = read(file)
         right = expected(data)
         assert image.pixels.dtype == np.float32 and image.size == (right.shape[0], *right.shape[2:])
         np.testing.assert_array_equal(image.pixels, right.astype(np.float32))
@@ -88,7 +92,7 @@ GREY = np.array([[0, 1, 2], [100, 200, 255]])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32])
 def test_types(tmp_path, dtype):
     stored = (GREY - (128 if np.dtype(dtype).kind == "i" else 0)).astype(dtype)
-    image = dicom.read_file(write(tmp_path / "a", stored))
+    image = read(write(tmp_path / "a", stored))
     assert np.array_equal(image.pixels, stored[None, None]) and image.pixels.dtype == np.float32
 
 
@@ -98,7 +102,7 @@ def test_big_endian(tmp_path, dtype):
     data.PixelData = GREY.astype(np.dtype(dtype).newbyteorder(">")).tobytes()
     data["PixelData"].VR = "OW" if dtype is np.int16 else "OB"
     pydicom.dcmwrite(tmp_path / "b", with_syntax(data, ExplicitVRBigEndian), enforce_file_format=True)
-    assert np.array_equal(dicom.read_file(tmp_path / "b").pixels[0, 0], GREY.astype(dtype))
+    assert np.array_equal(read(tmp_path / "b").pixels[0, 0], GREY.astype(dtype))
 
 
 def with_syntax(data, syntax):
@@ -111,15 +115,15 @@ def with_syntax(data, syntax):
 
 def test_float_pixels(tmp_path):
     values = np.array([[-1.5, 0.25], [3e5, 2.0]], np.float32)
-    assert np.array_equal(dicom.read_file(write(tmp_path / "a", values)).pixels[0, 0], values)
+    assert np.array_equal(read(write(tmp_path / "a", values)).pixels[0, 0], values)
     values[0, 0] = np.nan
     with pytest.raises(DataError, match="b holds NaN"):
-        dicom.read_file(write(tmp_path / "b", values))
+        read(write(tmp_path / "b", values))
 
 
 def test_unused_bits_do_not_count(tmp_path):
     stored = np.array([[5, 0xF005], [0x0FFF, 0xF000]], np.uint16)  # old overlays lie in the upper 4 bits
-    image = dicom.read_file(write(tmp_path / "a", stored, BitsStored=12))
+    image = read(write(tmp_path / "a", stored, BitsStored=12))
     assert np.array_equal(image.pixels[0, 0], [[5, 5], [4095, 0]])
 
 
@@ -127,13 +131,13 @@ def test_run_length_encoding(tmp_path):
     data = pydicom.dcmread(write(tmp_path / "a", GREY.astype(np.uint16)))
     data.compress(RLELossless)
     data.save_as(tmp_path / "b")
-    assert np.array_equal(dicom.read_file(tmp_path / "b").pixels[0, 0], GREY)
+    assert np.array_equal(read(tmp_path / "b").pixels[0, 0], GREY)
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (0.25, 10), (2.5, 0)])
 def test_rescale(tmp_path, slope, intercept):
     file = write(tmp_path / "a", GREY.astype(np.int16), RescaleSlope=slope, RescaleIntercept=intercept, WindowWidth=2)
-    assert np.array_equal(dicom.read_file(file).pixels[0, 0], GREY * slope + intercept)
+    assert np.array_equal(read(file).pixels[0, 0], GREY * slope + intercept)
 
 
 def test_modality_table(tmp_path):
@@ -141,7 +145,7 @@ def test_modality_table(tmp_path):
     table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
     stored = np.array([[0, 1], [2, 9]], np.uint8)  # below the table its first entry, above its last
     file = write(tmp_path / "a", stored, ModalityLUTSequence=[table])
-    assert np.array_equal(dicom.read_file(file).pixels[0, 0], [[40, 40], [50, 70]])
+    assert np.array_equal(read(file).pixels[0, 0], [[40, 40], [50, 70]])
 
 
 def test_each_frame_has_its_own_scale(tmp_path):
@@ -155,7 +159,7 @@ def test_each_frame_has_its_own_scale(tmp_path):
         PerFrameFunctionalGroupsSequence=groups,
         SharedFunctionalGroupsSequence=shared,
     )
-    assert np.array_equal(dicom.read_file(file).pixels[:, 0], [2 * GREY + 1, 3 * GREY + 1])
+    assert np.array_equal(read(file).pixels[:, 0], [2 * GREY + 1, 3 * GREY + 1])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_each_frame_has_its_own_scale(tmp_path):
     ],
 )
 def test_monochrome1_is_mirrored(tmp_path, stored, header, right):
-    image = dicom.read_file(write(tmp_path / "a", stored, "MONOCHROME1", **header))
+    image = read(write(tmp_path / "a", stored, "MONOCHROME1", **header))
     assert np.array_equal(image.pixels[0, 0], right)
 
 
@@ -178,6 +182,7 @@ def test_monochrome1_is_mirrored(tmp_path, stored, header, right):
         ([[-2000, -1000, 50]], {"PixelPaddingValue": -2000}, [[-1000, -1000, 50]]),
         ([[-2000, -1999, 50]], {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1990}, [[50, 50, 50]]),
         ([[0, 3, 50]], {"PixelPaddingValue": 0}, [[0, 3, 50]]),  # already the background
+        ([[0, -1000, 50]], {"PixelPaddingValue": 0}, [[-1000, -1000, 50]]),  # where 0 is water
         ([[7, 7, 7]], {"PixelPaddingValue": 7}, [[7, 7, 7]]),
     ],
 )
@@ -187,14 +192,40 @@ def test_padding_becomes_the_darkest_value(tmp_path, stored, header, right):
     for name, value in header.items():
         data.add_new(name, "SS", value)
     data.save_as(file)
-    assert np.array_equal(dicom.read_file(file).pixels[0, 0], right)
+    assert np.array_equal(read(file).pixels[0, 0], right)
+
+
+def slices_with_padding(folder: Path, *stored: np.ndarray, value: int) -> list[Path]:
+    """One file per slice, 1 mm apart, with PixelPaddingValue."""
+    for k, pixels in enumerate(stored):
+        where = {"ImagePositionPatient": [0, 0, k], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+        data = pydicom.dcmread(write(folder / f"{k}", pixels.astype(np.int16), **where))
+        data.add_new("PixelPaddingValue", "SS", value)
+        data.save_as(folder / f"{k}")
+    return sorted(folder.iterdir())
+
+
+def test_padding_becomes_the_darkest_value_of_the_whole_series(tmp_path):
+    """A slice of nothing but padding has no darkest value of its own."""
+    empty, bright, dark = np.full((2, 2), -2000), np.array([[-2000, -500], [40, 50]]), np.array([[-990, 10], [5, 6]])
+    pixels = dicom.read_stack(slices_with_padding(tmp_path, empty, bright, dark, value=-2000)).pixels[:, 0]
+    right = np.stack([empty, bright, dark])
+    right[right == -2000] = -990
+    assert np.array_equal(pixels, right)
+
+
+@pytest.mark.parametrize(("darkest", "becomes"), [(-7, -7), (7, 0)])
+def test_padding_of_0_stays_where_no_slice_is_negative(tmp_path, darkest, becomes):
+    slices = np.array([[0, 9], [8, 9]]), np.array([[0, 30], [darkest, 9]])
+    pixels = dicom.read_stack(slices_with_padding(tmp_path, *slices, value=0)).pixels[:, 0]
+    assert (pixels[:, 0, 0] == becomes).all() and np.array_equal(pixels[1, 1], [darkest, 9])
 
 
 def test_padding_written_without_its_sign(tmp_path):
     data = pydicom.dcmread(write(tmp_path / "a", np.array([[-2000, -1000, 50]], np.int16)))
     data.add_new("PixelPaddingValue", "US", 2**16 - 2000)
     data.save_as(tmp_path / "a")
-    assert np.array_equal(dicom.read_file(tmp_path / "a").pixels[0, 0], [[-1000, -1000, 50]])
+    assert np.array_equal(read(tmp_path / "a").pixels[0, 0], [[-1000, -1000, 50]])
 
 
 def test_padding_of_a_negative(tmp_path):
@@ -202,7 +233,7 @@ def test_padding_of_a_negative(tmp_path):
     data = pydicom.dcmread(file)
     data.add_new("PixelPaddingValue", "US", 0)  # white as displayed
     data.save_as(file)
-    assert np.array_equal(dicom.read_file(file).pixels[0, 0], [[0, 55, 0]])
+    assert np.array_equal(read(file).pixels[0, 0], [[0, 55, 0]])
 
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [90, 90, 90]]], np.uint8)
@@ -210,11 +241,11 @@ RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [90, 90, 90]]], np.uin
 
 def test_colour(tmp_path):
     right = np.moveaxis(RGB, -1, 0)[None]
-    assert np.array_equal(dicom.read_file(write(tmp_path / "a", RGB, "RGB")).pixels, right)
+    assert np.array_equal(read(write(tmp_path / "a", RGB, "RGB")).pixels, right)
     r, g, b = np.moveaxis(RGB.astype(float), -1, 0)
     y = 0.299 * r + 0.587 * g + 0.114 * b  # ITU-R BT.601, as in part 3 of the standard
     ybr = np.stack([y, 128 + 0.564 * (b - y), 128 + 0.713 * (r - y)], axis=-1).round().clip(0, 255).astype(np.uint8)
-    assert np.abs(dicom.read_file(write(tmp_path / "b", ybr, "YBR_FULL")).pixels - right).max() <= 2
+    assert np.abs(read(write(tmp_path / "b", ybr, "YBR_FULL")).pixels - right).max() <= 2
 
 
 def palette(**fields):
@@ -239,12 +270,12 @@ def write_palette(file):
 
 def test_palette(tmp_path):
     file, data = write_palette(tmp_path / "a")
-    image = dicom.read_file(file)
+    image = read(file)
     assert np.array_equal(image.pixels[0, :, 0, 1], [10, 20, 30])
     assert np.array_equal(image.pixels[0, :, 1, 0], [65535, 0, 65535])
     pydicom.dcmwrite(tmp_path / "b", with_syntax(data, ExplicitVRBigEndian), enforce_file_format=True)
     with pytest.raises(DataError, match="b is a big-endian file with a palette"):
-        dicom.read_file(tmp_path / "b")
+        read(tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -266,4 +297,4 @@ def test_what_cannot_be_decoded_is_named(tmp_path, monkeypatch, syntax, reason):
     if syntax == JPEGLSLossless:
         monkeypatch.setattr(type(get_decoder(syntax)), "is_available", False)
     with pytest.raises(DataError, match=f"b,? .*{reason}"):
-        dicom.read_file(tmp_path / "b")
+        read(tmp_path / "b")

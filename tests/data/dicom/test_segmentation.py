@@ -93,6 +93,7 @@ def test_frames_of_a_film_by_their_numbers(tmp_path):
         ([(1, UPPER[:5], at(0))], {}, r"seg has \(5, 5\) rows and columns, but .*ct/0.dcm \(6, 5\)"),
         ([(9, UPPER, at(0))], {}, "seg cannot be read as DICOM"),
         ([(1, UPPER, at(0))], {"names": ("core", "core")}, "seg has segments of the same name"),
+        ([(1, UPPER, at(0))], {"names": ("Background", "core")}, "seg has a segment called background"),
         (
             [(1, UPPER, at(0))],
             {"SegmentSequence": [item(SegmentNumber=k, SegmentLabel=f"s{k}") for k in range(1, 258)]},

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dicom_files import plane, write
+from dicom_files import at, item, plane, write, write_segmentation, write_series
 from PIL import Image
 
 from medsynth_lib.data.own import classes
@@ -97,6 +97,12 @@ def test_dicom_in_folders_of_classes(tmp_path):
         (["train/a", "train/B", "test/a", "test/b"], r"test has no folder B \(seen there: a, b\)"),
         (["a", "b/deep"], "b holds deep with images that would not be read"),
         (["train/a", "test/a"], "holds a; classes: needs at least two"),
+        (["images", "labels"], "holds images, labels, which are images and masks rather than classes; write folder:"),
+        (["imagesTr", "labelsTr", "imagesTs"], "which are images and masks rather than classes; write folder:"),
+        (
+            ["train/images", "train/masks", "test/images", "test/masks"],
+            "train holds images, masks, which are images and",
+        ),
     ],
 )
 def test_other_layouts_are_refused_with_what_was_seen(tmp_path, folders, sentence):
@@ -109,7 +115,39 @@ def test_other_layouts_are_refused_with_what_was_seen(tmp_path, folders, sentenc
 def test_what_is_not_read_is_counted(tmp_path):
     pictures(tmp_path, ["a", "b"], 2)
     picture(tmp_path, "montage.png")
-    (tmp_path / "README.txt").write_text("x")
+    for name in ("README.txt", "metadata.csv"):
+        (tmp_path / name).write_text("x")
     files = classes.load(tmp_path, **SIZES).processing["files"]
     assert "1 images outside the folders of classes, not read" in files and "1 files outside" in files
     assert files.startswith("all 4 files")
+
+
+def test_unknown_patients_among_known_ones_are_warned_of(tmp_path):
+    for k in range(3):
+        write(tmp_path / f"a/{k}.dcm", plane()[0] + np.eye(6, 5, dtype=np.uint16) * k, PatientID=f"p{k // 2}")
+    pictures(tmp_path, ["b"], 2)
+    with pytest.warns(UserWarning, match="2 of 5 .* have no PatientID: .* a split by subject cannot be guaranteed"):
+        slices = classes.load(tmp_path, **SIZES)
+    assert len(slices.unique_subjects()) == 4 and "cannot be guaranteed" in slices.processing["subjects"]
+    assert "; 2 images without a PatientID" in slices.processing["files"]
+
+
+def test_a_class_whose_name_is_not_utf8_is_named(tmp_path):
+    try:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "m\udce9d").mkdir()
+    except OSError:
+        pytest.skip("this file system stores UTF-8 names only")
+    with pytest.raises(DataError, match=r"m\\udce9d' has a name that is not UTF-8; rename it"):
+        classes.load(tmp_path, **SIZES)
+
+
+def test_segmentations_in_folders_of_classes_are_no_images(tmp_path):
+    mask = np.eye(6, 5, dtype=np.uint8)
+    for k, kind in enumerate("ab"):
+        write_series(tmp_path / f"{kind}/s", SeriesInstanceUID=f"1.2.{k}", PatientID=kind)
+        found = [item(SeriesInstanceUID=f"1.2.{k}")]
+        write_segmentation(tmp_path / f"{kind}/seg.dcm", [(1, mask, at(0))], ("core",), ReferencedSeriesSequence=found)
+    slices = classes.load(tmp_path, **SIZES)
+    assert slices.labels is None and len(slices) == 8 and np.bincount(slices.classes).tolist() == [4, 4]
+    assert "2 DICOM segmentations, not read" in slices.processing["files"]

@@ -362,3 +362,64 @@ def test_two_test_parts_are_refused(tmp_path):
     with_test_part(with_test_part(tmp_path), name="testing")
     with pytest.raises(DataError, match="test and testing|test, testing, each of which may be the test part"):
         folder.load(tmp_path, **SIZES)
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [(np.int16, -32768, 1500), (np.int8, -100, 100), (np.uint8, 0, 255)])
+def test_slices_of_a_wide_range_are_kept(tmp_path, kind, low, high):
+    """Padding of -32768 beside 1500, of which the difference does not fit into the file's own numbers."""
+    (tmp_path / "images").mkdir()
+    volume = np.random.default_rng(0).integers(0, high, (9, 9, 4), dtype=kind)
+    volume[0, 0, 1:], volume[1, 1, 1:] = low, high
+    nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "images" / "a.nii")
+    assert folder.load(tmp_path, **SIZES).levels.tolist() == [0, 1, 2, 3]
+
+
+def test_single_sagittal_slices_with_masks(tmp_path):
+    """48 x 40 voxels of 1 x 2 mm in the plane of y and z: two images of 80 mm, not 80 lines."""
+    affine = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1.0]])
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        for k in range(2):
+            mask = np.zeros((48, 40, 1), np.uint8)
+            mask[30:, 25:] = 1  # anterior and superior: the upper left
+            noise = np.random.default_rng(k).integers(1, 50, mask.shape)
+            image = mask if part == "labels" else (noise + 100 * mask).astype(np.int16)
+            nib.save(nib.Nifti1Image(image, affine), tmp_path / part / f"{k}.nii.gz")
+    slices = folder.load(tmp_path, **{**SIZES, "image_size": 40})
+    assert slices.images.shape == (2, 1, 40, 40) and slices.spacing == (2.0, 2.0)
+    assert slices.labels[:, 14, 12].all() and not slices.labels[:, 14, 25].any() and not slices.labels[:, 30, 12].any()
+    assert slices.images[:, 0][slices.labels == 1].mean() > 0.5, "masks lie on what they show"
+
+
+def with_exif(turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return {"exif": exif.tobytes()}
+
+
+@pytest.mark.parametrize(("turn", "side"), [(2, 30), (3, 30), (4, 30), (3, 40), (5, 40), (6, 40), (7, 40), (8, 40)])
+def test_a_mask_that_fits_before_and_after_the_rotation_is_refused(tmp_path, turn, side):
+    """The picture is shown rotated, the mask has no orientation: both have 40 x `side` pixels either way."""
+    square = np.random.default_rng(0).integers(0, 255, (40, side), dtype=np.uint8)
+    mask = np.eye(40, side, dtype=np.uint8)
+    write(tmp_path, "a", square, mask, ending=".jpg", **with_exif(turn))
+    sentence = rf"labels/a.png has the stored \(EXIF\) orientation 1 but its image .*images/a.jpg {turn}, .*; save both"
+    with pytest.raises(DataError, match=sentence):
+        folder.load(tmp_path, **SIZES)
+    Image.fromarray(mask).save(tmp_path / "labels" / "a.png", **with_exif(turn))
+    assert folder.load(tmp_path, **SIZES).labels.any(), "both are rotated alike"
+
+
+def test_channels_of_nnunet_are_refused(tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    for k in range(2):
+        nib.save(nib.Nifti1Image(np.eye(9)[..., None] + k, np.eye(4)), tmp_path / "imagesTr" / f"p0_000{k}.nii.gz")
+    with pytest.raises(DataError, match="p0_0000.nii.gz and p0_0001.nii.gz have the names of two channels"):
+        folder.load(tmp_path, **SIZES)
+
+
+def test_two_levels_are_refused_with_what_is_equal(tmp_path):
+    write(tmp_path, "a", DISC * 255)
+    (tmp_path / "labels").rmdir()
+    with pytest.raises(DataError, match=r"a.png is constant \(every voxel that is not background is 255\)"):
+        folder.load(tmp_path, **SIZES)

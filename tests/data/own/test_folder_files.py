@@ -1,10 +1,17 @@
 """Folders and names as users have them: read, or refused with the names that were seen."""
 
+import pathlib
 import unicodedata
 
 import pytest
 
-from medsynth_lib.data.own.folder_files import find_folders, find_images, find_masks
+from medsynth_lib.data.own.folder_files import (
+    find_folders,
+    find_images,
+    find_masks,
+    list_entries,
+    require_no_channels,
+)
 from medsynth_lib.data.slices import DataError
 
 
@@ -68,11 +75,13 @@ def test_a_packed_folder_of_masks_is_not_passed_over(tmp_path):
 
 def test_without_anything_like_masks_there_are_none(tmp_path):
     make(tmp_path, "images/a.png", "length/x.txt", "labels.csv", "notes.txt")
-    assert pairs(tmp_path) == ({"a.png": None}, ["folder not read: length"])
+    files = ["files outside the folder of images, not read"] * 2
+    assert pairs(tmp_path) == ({"a.png": None}, ["folder not read: length", *files])
 
 
 def test_what_is_not_read_is_noted(tmp_path):
-    make(tmp_path, *PLAIN, "old/images/t.png", "imagesTs/t.png", "labelsTs/t.png", "stray.png")
+    make(tmp_path, *PLAIN, "old/images/t.png", "imagesTs/t.png", "labelsTs/t.png", "stray.png", "metadata.csv")
+    make(tmp_path, "Subjects.csv", "README.md", "LICENSE", "licence.txt", "CITATION.cff", "Changelog")
     make(tmp_path, "images/a.txt", "images/c.xyz", "images/d.xyz", "images/README", "images/empty/notes.txt")
     make(tmp_path, "labels/spare.png")
     _, notes = pairs(tmp_path)
@@ -80,6 +89,7 @@ def test_what_is_not_read_is_noted(tmp_path):
         "files ending in .txt, not read",
         "files ending in .xyz, not read",
         "files ending in .xyz, not read",
+        "files outside the folder of images, not read",
         "files without an ending, not read",
         "folder not read: images/empty",
         "folder not read: imagesTs",
@@ -153,6 +163,14 @@ REFUSED = {
     "a.png may belong to a_mask.png, a_seg.png in": ("images/a.png", "labels/a_mask.png", "labels/a_seg.png"),
     "a_mask.png may be the mask of .*a.*a": ("images/a.png", "images/a_image.png", "labels/a_mask.png"),
     "a_mask_2.png may be a second mask": ("images/a.png", "labels/a_mask.png", "labels/a_mask_2.png"),
+    "a_1.png may be a second mask": ("images/a.png", "labels/a.png", "labels/a_1.png"),
+    "a_MASK.png may be a second mask": (
+        "images/A.png",
+        "images/b.png",
+        *(f"labels/{n}.png" for n in ("A", "b", "a_MASK")),
+    ),
+    r"a \(2\).png may be a second mask": ("images/a.png", "labels/a.png", "labels/a (2).png"),
+    "/a.tif may be a second mask": ("images/A.png", "labels/A.png", "labels/a.tif"),
     "case_0001.nii.gz has no mask in .*which holds case.nii.gz": (
         "images/case_0000.nii.gz",
         "images/case_0001.nii.gz",
@@ -178,9 +196,10 @@ def test_names_that_do_not_decide_are_refused(tmp_path, sentence):
         pairs(make(tmp_path, *REFUSED[sentence]))
 
 
-def test_a_name_that_is_not_utf8_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["images/M\udcfcller.png", "M\udcfcller.png/a.png", "labels/M\udcfcller.png"])
+def test_a_name_that_is_not_utf8_is_named(tmp_path, name):
     try:
-        make(tmp_path, *PLAIN, "images/M\udcfcller.png")
+        make(tmp_path, *PLAIN, name)
     except OSError:
         pytest.skip("this file system stores UTF-8 names only")
     with pytest.raises(DataError, match=r"M\\udcfcller.png' has a name that is not UTF-8"):
@@ -190,3 +209,47 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path):
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere cannot be listed"):
         pairs(tmp_path / "nowhere")
+
+
+def test_masks_of_images_that_are_not_there_are_counted(tmp_path):
+    make(
+        tmp_path, "images/a1.png", "images/b_1.png", *(f"labels/{n}.png" for n in ("a1", "a12", "a2_1", "b_1", "b_12"))
+    )
+    assert pairs(tmp_path)[1] == ["masks without an image, not read"] * 3
+
+
+CHANNELS = [f"imagesTr/p{k}_000{c}.nii.gz" for k in range(2) for c in range(4)]
+
+
+@pytest.mark.parametrize("masks", [(), ("labelsTr/p0.nii.gz", "labelsTr/p1.nii.gz")])
+def test_channels_in_files_of_their_own_are_refused(tmp_path, masks):
+    """As nnU-Net stores them: read one by one, each would count as a patient."""
+    make(tmp_path, *CHANNELS, *masks)
+    folder, labels = find_folders(tmp_path, [])
+    with pytest.raises(DataError, match=r"p0_0000.nii.gz and p0_0001.nii.gz .*; join them in one 4-D NIfTI file"):
+        require_no_channels(find_images(folder, []), labels)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"images/film_000{k}.png" for k in range(5)],  # more than an image may have channels
+        [f"{part}/film_000{k}.png" for part in ("images", "labels") for k in range(2)],
+        [f"images/film_000{k}.png" for k in range(2)] + ["labels/film_0000_mask.png", "labels/film_0001_mask.png"],
+        ["imagesTr/p0_0000.nii.gz", "imagesTr/p1_0000.nii.gz"],
+    ],
+)
+def test_frames_and_single_channels_are_no_channels_of_one_image(tmp_path, names):
+    folder, labels = find_folders(make(tmp_path, *names), [])
+    require_no_channels(find_images(folder, []), labels)
+
+
+@pytest.mark.parametrize("place", ["iterdir", "lstat"])
+def test_a_folder_that_may_not_be_read_or_entered_is_named(tmp_path, monkeypatch, place):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    make(tmp_path, *PLAIN)
+    monkeypatch.setattr(pathlib.Path, place, refuse)
+    with pytest.raises(DataError, match=r"images cannot be listed \(Permission denied\); check that you may read it"):
+        list_entries(tmp_path / "images")

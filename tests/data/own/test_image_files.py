@@ -13,6 +13,7 @@ from medsynth_lib.data.own.image_files import (
     read_mask,
     read_mask_and_colours,
     read_pixels,
+    stored_orientation,
 )
 from medsynth_lib.data.slices import DataError
 
@@ -206,3 +207,44 @@ def test_compression_is_judged_by_content(tmp_path):
     Image.fromarray(MASK * 100).save(tmp_path / "a.tif", compression="jpeg")
     with pytest.raises(DataError, match="a.tif is a mask with lossy compression"):
         read_mask(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("photometric", ["rgb"])
+def test_colours_whose_difference_overflows_are_colours(tmp_path, photometric):
+    """-100 and 100 in 8 bits, of which the difference would be stored as -56."""
+    pixels = np.dstack([np.full(GREY.shape, value, np.int8) for value in (-100, 0, 100)])
+    file = save(tmp_path / "a.tif", pixels, photometric=photometric)
+    read, _ = read_pixels(file, notes := [])
+    assert notes == [AVERAGED] and (read == 0).all()
+    with pytest.raises(DataError, match="a.tif is a mask in colour"):
+        read_mask(file)
+
+
+PLANES = {"sagittal": (0, (1, 2)), "coronal": (1, (0, 2)), "axial": (2, (0, 1))}  # normal; axes across and down
+
+
+@pytest.mark.parametrize("axes", [2, 3, 4])
+@pytest.mark.parametrize("name", PLANES)
+def test_a_single_nifti_slice_is_one_image_in_its_plane(tmp_path, name, axes):
+    """Values say where a voxel lies: the first row is superior (anterior if axial), columns run towards -y or -x."""
+    normal, (across, down) = PLANES[name]
+    affine = np.zeros((4, 4))
+    affine[[across, down, normal], [0, 1, 2]], affine[3, 3] = (2.0, 3.0, 5.0), 1
+    wide, high = 7, 9
+    stored = (10 * np.arange(wide)[:, None] + np.arange(high)).astype(np.uint8)
+    shape = {2: (wide, high), 3: (wide, high, 1), 4: (wide, high, 1, 1)}[axes]
+    nib.save(nib.Nifti1Image(stored.reshape(shape), affine), tmp_path / "a.nii.gz")
+    pixels, spacing = read_pixels(tmp_path / "a.nii.gz", [])
+    assert np.array_equal(pixels[0, 0], stored.T[::-1, ::-1]) and pixels.shape == (1, 1, high, wide)
+    assert spacing == (3.0, 2.0) and np.array_equal(read_mask(tmp_path / "a.nii.gz"), pixels[:, 0])
+
+
+def test_the_stored_orientation_of_every_format(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.png", "a.jpg"):
+        assert stored_orientation(save(tmp_path / name, GREY, exif=exif.tobytes())) == 6
+        assert stored_orientation(save(tmp_path / f"b{name}", GREY)) == 1
+    assert stored_orientation(save(tmp_path / "a.tif", GREY, extratags=[(274, "H", 1, 8, True)])) == 8
+    assert stored_orientation(save(tmp_path / "b.tif", GREY, extratags=[(274, "H", 1, 0, True)])) == 1, "no orientation"
+    assert stored_orientation(save(tmp_path / "a.nii", MASK)) == 1

@@ -120,3 +120,122 @@ def test_a_table_whose_content_is_missing_is_named(images, tmp_path):
     (tmp_path / "subjects.csv").symlink_to("/nowhere/annex")
     with pytest.raises(DataError, match="subjects.csv is a link to /nowhere/annex"):
         read_subjects(tmp_path, [tmp_path / "images"], images, [])
+
+
+NESTED = {  # key -> file of single images in folders, and of the first slices of series in folders of their own
+    "a": "images/a.dcm",
+    "p1_a": "images/p1/a.dcm",
+    "p2_a": "images/p2/a.dcm",
+    "p1_s": "images/p1/s/0.dcm",
+    "p2_ct_s": "images/p2/ct/s/0.dcm",
+    "p3_0123456789ab": "images/p3/0.dcm",  # two series in one folder
+    "p3_ba9876543210": "images/p3/7.dcm",
+    "p4_IM.0001": "images/p4/IM.0001",
+    "p4_IM.0002": "images/p4/IM.0002",
+    "test/p1_a": "test/images/p1/a.dcm",
+}
+CLASSES = {
+    "x/p1_s": "x/p1/s/0.dcm",
+    "x/b": "x/b.dcm",
+    "y/p1_s": "y/p1/s/0.dcm",
+    "y/c": "y/c.dcm",
+    "y/p2_t": "y/p2/t/0.dcm",
+}
+NESTED_FOLDERS, CLASS_FOLDERS = ("images", "test/images", "test"), ("x", "y")
+
+
+def said_of(tmp_path, files, folders, row):
+    """What is said of a row that gives an image a second subject, or is of no image: an error or the notes."""
+    images = {key: tmp_path / file for key, file in files.items()}
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    others = "".join(f"{file},other\n" for file in files.values())
+    (tmp_path / "subjects.csv").write_text(f"file,subject\n{others}{row},p\n")
+    try:
+        read_subjects(tmp_path, [tmp_path / folder for folder in folders], images, notes := [])
+    except DataError as error:
+        return str(error)
+    return notes
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ("images/p1/a.dcm", "images/p1/a.dcm"),
+        ("images/p2/a", "p2/a.dcm"),
+        ("p2/a.dcm", "p2/a.dcm"),
+        ("a.dcm", "a.dcm"),
+        ("images/a", "a.dcm"),
+        ("p2_a", "p2/a.dcm"),
+        ("p1/s", "p1/s"),
+        ("p1/s/", "p1/s"),
+        ("images/p1/s", "p1/s"),
+        ("p1/s/0.dcm", "p1/s"),
+        ("p2/ct/s", "p2/ct/s"),
+        ("ct/s", "p2/ct/s"),
+        (r"D:\trial\images\p1\s", "p1/s"),
+        ("/data/p2/a.dcm", "p2/a.dcm"),
+        ("p3/ba9876543210", "p3/7.dcm"),
+        ("images/p3/ba9876543210", "p3/7.dcm"),
+        ("p3_ba9876543210", "p3/7.dcm"),
+        ("IM.0002", "p4/IM.0002"),
+        ("test/p1/a.dcm", "test/p1/a.dcm"),
+        ("test/images/p1/a", "test/p1/a.dcm"),
+        ("/trial/test/images/p1/a.dcm", "test/p1/a.dcm"),
+    ],
+)
+def test_images_in_folders_are_named_by_their_paths(tmp_path, row, name):
+    said = said_of(tmp_path, NESTED, NESTED_FOLDERS, row)
+    assert f"gives {name} the subjects other and p" in said
+
+
+@pytest.mark.parametrize(
+    ("row", "both"),
+    [
+        ("p1/a.dcm", "images/p1/a or test/images/p1/a"),
+        ("p4/IM", "images/p4/IM.0001 or images/p4/IM.0002"),
+        ("s", "images/p1/s or images/p2/ct/s"),
+    ],
+)
+def test_a_name_of_two_images_is_refused_with_their_paths(tmp_path, row, both):
+    said = said_of(tmp_path, NESTED, NESTED_FOLDERS, row)
+    assert f"subjects.csv names {row}, which may be {both}; write the folder, too" in said
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *("p9/a.dcm", "p9/s", "D:/p9/a.dcm", "ct", "p1", "images", "0.png"),
+        *("test/p2/a.dcm", "test/images/p2/a.dcm", "/trial/testing/images/p2/a.dcm"),
+    ],
+)
+def test_an_image_in_another_folder_is_another_image(tmp_path, row):
+    assert said_of(tmp_path, NESTED, NESTED_FOLDERS, row) == ["rows of subjects.csv without an image"]
+
+
+def test_a_folder_that_is_called_test_itself(tmp_path):
+    assert "gives p2/a.dcm the" in said_of(tmp_path / "test", NESTED, NESTED_FOLDERS, "D:/test/images/p2/a.dcm")
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ("x/p1/s", "x/p1/s"),
+        ("/data/y/p1/s", "y/p1/s"),
+        ("x/p1_s", "x/p1/s"),
+        ("p2/t", "y/p2/t"),
+        ("t", "y/p2/t"),
+        ("b.dcm", "x/b.dcm"),
+        ("x/b", "x/b.dcm"),
+    ],
+)
+def test_images_of_classes_are_named_by_their_paths(tmp_path, row, name):
+    said = said_of(tmp_path, CLASSES, CLASS_FOLDERS, row)
+    assert f"gives {name} the subjects other and p" in said
+
+
+def test_images_of_two_classes_and_of_none(tmp_path):
+    said = said_of(tmp_path, CLASSES, CLASS_FOLDERS, "p1/s")
+    assert "names p1/s, which may be x/p1/s or y/p1/s; write the folder, too" in said
+    for row in ("z/p2/t", "z/b.dcm", "y/b.dcm", "x", "x/p1"):
+        assert said_of(tmp_path, CLASSES, CLASS_FOLDERS, row) == ["rows of subjects.csv without an image"]

@@ -1,18 +1,21 @@
 """Pixels: every image in pydicom's own test files, and the kinds that are not among them."""
 
+from importlib import util
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from dicom_files import item, write
-from pydicom.pixels import get_decoder
+from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from medsynth_lib.data import dicom
 from medsynth_lib.data.slices import DataError
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+# Larger files, only where somebody ran `pip install pydicom-data`
+MORE = util.find_spec("data_store")
 BROKEN = {
     "MR_truncated.dcm": "less than expected",
     "badVR.dcm": "invalid literal",
@@ -21,9 +24,10 @@ BROKEN = {
     "JPGExtended.dcm": "compressed as JPEG Extended",  # 12-bit, which only pylibjpeg decodes
     "GDCMJ2K_TextGBR.dcm": "compressed as JPEG 2000",  # which Pillow does not decode
 }
-WITHOUT = ("no_meta.dcm", "ExplVR_BigEndNoMeta.dcm", "ExplVR_LitEndNoMeta.dcm", "rtstruct.dcm")
+WITHOUT = ("OT-PAL-8-face.dcm", "no_meta.dcm", "ExplVR_BigEndNoMeta.dcm", "ExplVR_LitEndNoMeta.dcm", "rtstruct.dcm")
 
 
+BACKWARDS = "eCT_Supplemental.dcm"  # its frames are stored against the slice normal, along which they are read
 SLOW = "examples_ybr_color.dcm"  # 30 frames of JPEG, which others show one by one
 
 
@@ -32,24 +36,30 @@ def read(file: Path) -> dicom.DicomImage:
 
 
 def images() -> list[Path]:
-    files = [f for f in sorted(FILES.rglob("*")) if f.is_file() and "TINY_ALPHA" not in f.parts and f.name != SLOW]
+    folders = [FILES, *(Path(folder) for folder in (MORE.submodule_search_locations if MORE else ()))]
+    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [f for f in files if "TINY_ALPHA" not in f.parts and f.name != SLOW]
     return [f for f in files if dicom.is_dicom(f)]
 
 
 def expected(data: pydicom.Dataset) -> np.ndarray:
     """What pydicom decodes, with the rescale and the inversion written out, as [Z, C, H, W]."""
-    stored, kind = data.pixel_array.astype(np.float64), data.PhotometricInterpretation
+    stored, kind, whole = data.pixel_array.astype(np.float64), data.PhotometricInterpretation, data
     if kind == "PALETTE COLOR":
-        tables = [getattr(data, f"{name}PaletteColorLookupTableData") for name in ("Red", "Green", "Blue")]
-        stored = np.stack([np.frombuffer(t, np.uint16)[data.pixel_array] for t in tables], axis=-1).astype(np.float64)
+        stored = apply_color_lut(data.pixel_array, data).astype(np.float64)
+    if "ModalityLUTSequence" in data:
+        stored = apply_modality_lut(data.pixel_array, data).astype(np.float64)
     if kind == "MONOCHROME1":
         stored = 2**data.BitsStored - 1 - stored
     padding = data.pixel_array == data.get("PixelPaddingValue", np.inf)
+    if "SharedFunctionalGroupsSequence" in data:  # an enhanced image has its rescale there
+        groups = data.SharedFunctionalGroupsSequence[0]
+        data = groups.PixelValueTransformationSequence[0] if "PixelValueTransformationSequence" in groups else data
     values = stored * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
     if padding.any():
         values[padding] = values[~padding].min()
-    channels = 3 if kind == "PALETTE COLOR" else data.SamplesPerPixel
-    return np.moveaxis(values.reshape(-1, data.Rows, data.Columns, channels), -1, 1)
+    channels = 3 if kind == "PALETTE COLOR" else whole.SamplesPerPixel
+    return np.moveaxis(values.reshape(-1, whole.Rows, whole.Columns, channels), -1, 1)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's remarks on these files
@@ -72,12 +82,15 @@ def test_every_file_of_pydicom_is_read_as_pydicom_reads_it_or_refused(file):
     elif "Rows" not in data or "PixelData" not in data:
         with pytest.raises(DataError, match=f"{file.name} holds no image"):
             read(file)
+    elif data.PhotometricInterpretation == "PALETTE COLOR" and not data.original_encoding[1]:
+        with pytest.raises(DataError, match=f"{file.name} is a big-endian file with a palette; export it as little"):
+            read(file)
     elif not get_decoder(data.file_meta.TransferSyntaxUID).is_available:
         with pytest.raises(DataError, match=r"compressed as JPEG.*decoder is missing; pip install python-gdcm"):
             read(file)
     else:
         image = read(file)
-        right = expected(data)
+        right = expected(data)[:: -1 if file.name == BACKWARDS else 1]
         assert image.pixels.dtype == np.float32 and image.size == (right.shape[0], *right.shape[2:])
         np.testing.assert_array_equal(image.pixels, right.astype(np.float32))
 

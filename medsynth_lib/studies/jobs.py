@@ -1,12 +1,19 @@
-"""Shared by the jobs of all studies: the hash of the code on which results depend, and reading of valid results."""
+"""Shared by the jobs of all studies: the hash of the code on which results depend, reading of valid results, and how
+a job ends.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from ..core.checkpoints import CheckpointError
+from ..core.method import TrainingError
 from ..core.provenance import package_hash
+from ..evaluation.report import ReportError
+from ..experiment import disk
 from ..experiment.finished import METRICS, mark_done
 
 
@@ -33,3 +40,16 @@ def kept(folder: Path, path: str, request: dict) -> bool:
     print(f"{path} is there already, made from the same slices by the same code")
     mark_done(folder)
     return True
+
+
+def status(path: str, work: Callable[[], object]) -> int:
+    """Do the work of the job called `path`: 0, or 1 after one sentence about data, training or disk that failed."""
+    try:
+        work()
+    except (ValueError, ReportError, CheckpointError, TrainingError) as error:  # DataError is a ValueError
+        print(f"{path}: {error}")
+        return 1
+    except OSError as error:
+        print(f"{path}: {disk.sentence(error)}")
+        return 1
+    return 0

@@ -16,15 +16,15 @@ from functools import partial
 
 import numpy as np
 
-from ..core.checkpoints import CheckpointError, save_arrays
+from ..core.checkpoints import save_arrays
 from ..core.locks import own_turn
-from ..core.method import Method, TrainingError
+from ..core.method import Method
 from ..core.parallel import completed
 from ..core.trainer import fit
 from ..data import joint
 from ..data.augment import random_affine
 from ..data.slices import DataError, SliceSet
-from ..experiment import disk, options
+from ..experiment import options
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..metrics.diversity import neighbour_measures
@@ -32,7 +32,7 @@ from ..metrics.features import LayoutSpace, shrink
 from ..metrics.memorization import copy_audit
 from ..models.diffusion.edm import EDM, deviation
 from ..models.gan.dcgan import DCGAN
-from .jobs import code, kept, read
+from .jobs import code, kept, read, status
 from .memorization_plan import THINNED, Case, case_of, cases
 
 KEPT = ("percent", "ci95", "cut", "n")  # of an audit
@@ -183,15 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
     options.add_run(parser)
     asked = parser.parse_args(arguments)
-    try:
-        measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed)
-    except (ValueError, DataError, CheckpointError, TrainingError) as error:
-        print(f"memorization/{asked.case}/{asked.k}: {error}")
-        return 1
-    except OSError as error:
-        print(f"memorization/{asked.case}/{asked.k}: {disk.sentence(error)}")
-        return 1
-    return 0
+    return status(
+        f"memorization/{asked.case}/{asked.k}",
+        lambda: measure(case_of(asked.case, asked.k), asked.profile, asked.data, asked.seed),
+    )
 
 
 if __name__ == "__main__":

@@ -21,16 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.checkpoints import CheckpointError
 from ..core.locks import own_turn
-from ..core.method import Method, TrainingError
+from ..core.method import Method
 from ..core.parallel import completed
 from ..core.trainer import fit
 from ..data import joint
 from ..data.augment import random_affine
-from ..data.slices import DataError, SliceSet
+from ..data.slices import SliceSet
 from ..evaluation.report import ReportError
-from ..experiment import disk, options
+from ..experiment import options
 from ..experiment.profiles import Profile
 from ..experiment.run import Run, start
 from ..experiment.sampling import sample_to_disk
@@ -39,7 +38,7 @@ from ..models.diffusion.edm import EDM, deviation
 from ..models.translation.mask_diffusion import MaskDiffusion, region_means
 from . import segmentation_plan
 from .arms import some_subjects
-from .jobs import code, kept, read
+from .jobs import code, kept, read, status
 from .memorization import small
 from .segmentation_plan import OwnGenerator
 
@@ -182,18 +181,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("k", type=options.whole(0), help="repetition, from 0 on")
     options.add_run(parser)
     asked = parser.parse_args(arguments)
-    try:
-        known = of(start(f"own/{asked.name}/{asked.k}", asked.profile, asked.data, asked.seed), asked.k)
+    path = f"own/{asked.name}/{asked.k}"
+
+    def work() -> None:
+        known = of(start(path, asked.profile, asked.data, asked.seed), asked.k)
         if asked.name not in known:
             raise ValueError(f"unknown generator {asked.name!r}; known in this profile: {', '.join(known) or 'none'}.")
         measure(known[asked.name], asked.profile, asked.data, asked.seed)
-    except (ValueError, DataError, CheckpointError, TrainingError) as error:
-        print(f"own/{asked.name}/{asked.k}: {error}")
-        return 1
-    except OSError as error:
-        print(f"own/{asked.name}/{asked.k}: {disk.sentence(error)}")
-        return 1
-    return 0
+
+    return status(path, work)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.checkpoints import CheckpointError, save_arrays
+from ..core.checkpoints import save_arrays
 from ..core.locks import own_turn
-from ..core.method import TrainingError
 from ..core.parallel import completed
 from ..data.augment import augment
-from ..data.slices import DataError, SliceSet, hash_of
+from ..data.slices import SliceSet, hash_of
 from ..evaluation import report
-from ..experiment import disk, options
+from ..experiment import options
 from ..experiment.profiles import SegmentationSizes
 from ..experiment.run import Run, start
 from ..metrics.surface import surface_per_subject
@@ -34,7 +33,7 @@ from ..models.registry import load
 from ..models.segmentation.segmenter import Segmenter
 from . import own_generators, segmentation_plan
 from .arms import both, fine_tuned, fitted, keep_apart, measured, pooled, some_subjects
-from .jobs import code, kept, read
+from .jobs import code, kept, read, status
 from .segmentation_plan import Arm, Job, folder_name
 
 # Sizes that change a training
@@ -251,15 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_run(parser)
     asked = parser.parse_args(arguments)
     job = Job(asked.segmenter, asked.arm, asked.k)
-    try:
-        measure(job, asked.profile, asked.data, asked.seed, asked.generators.split())
-    except (ValueError, report.ReportError, DataError, CheckpointError, TrainingError) as error:
-        print(f"{job.path}: {error}")
-        return 1
-    except OSError as error:
-        print(f"{job.path}: {disk.sentence(error)}")
-        return 1
-    return 0
+    generators = asked.generators.split()
+    return status(job.path, lambda: measure(job, asked.profile, asked.data, asked.seed, generators))
 
 
 if __name__ == "__main__":

@@ -130,26 +130,21 @@ def test_what_cannot_run_is_refused_before_a_folder_is_made(tmp_path, monkeypatc
     assert sentence in told and len(told.splitlines()) == 1 and not (tmp_path / "runs").exists()
 
 
-def test_a_run_folder_that_can_no_longer_be_written_is_told(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("write_json", CheckpointError("config.json could not be written (No space left on device); free space.")),
+        ("forget_changed", DataError("images/a.png cannot be read (Permission denied); check that you may read it.")),
+    ],
+)
+def test_what_fails_before_the_first_job_is_told_in_its_sentence(tmp_path, monkeypatch, capsys, step, error):
+    def fail(*_):
+        raise error
+
     monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-
-    def full(*_):
-        raise CheckpointError("config.json could not be written (No space left on device); free space.")
-
-    monkeypatch.setattr(reproduce, "write_json", full)
+    monkeypatch.setattr(reproduce, step, fail)
     assert reproduce.main(["--profile", "smoke", "--notebooks", "00"]) == 2
-    assert capsys.readouterr().out == "config.json could not be written (No space left on device); free space.\n"
-
-
-def test_a_source_that_may_not_be_read_is_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("MEDSYNTH_RUNS", str(tmp_path))
-
-    def refuse(*_):
-        raise DataError("images/a.png cannot be read (Permission denied); check that you may read it.")
-
-    monkeypatch.setattr(reproduce, "forget_changed", refuse)
-    assert reproduce.main(["--profile", "smoke", "--notebooks", "00"]) == 2
-    assert capsys.readouterr().out == "images/a.png cannot be read (Permission denied); check that you may read it.\n"
+    assert capsys.readouterr().out == f"{error}\n"
 
 
 HOLD = """
